@@ -89,9 +89,7 @@ class LOTConv2d(LipschitzConv2d):
         y = torch.fft.ifft2(y).real
         if pad > 0:
             y = y[:, :, pad:-pad, pad:-pad]
-        if self.bias is not None:
-            y += self.bias[:, None, None]
-        return y
+        return y if self.bias is None else y + self.bias[:, None, None]
 
 
 def inverse_sqrt(gram: Tensor, identity: Tensor, iterations: int) -> Tensor:  # (N, c, c) -> (N, c, c)

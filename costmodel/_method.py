@@ -1,0 +1,102 @@
+"""The base of the eight methods: a layer without values, whose two transformations run on the tape."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ._ops import circular_pad, conv2d
+from ._tape import Size, Tape
+from ._tensor import Tensor
+
+DTYPES = {"float32": 4, "float64": 8, "bfloat16": 2}
+FFT_DTYPES = {"float32": 4, "float64": 8}
+
+
+class Method:
+    """A layer's program: the mirror of ``lipcost.layers``' class of the same name, one line for one line.
+
+    A method declares its ``name``, its ``options`` (iteration counts, by the keyword of the layer's constructor, with the
+    published values), where it is restricted, and three functions: ``register`` creates parameters and buffers,
+    ``parameter_transform`` the weights, ``input_transform`` the output.
+
+    Attributes:
+        b, s, c_in, c_out, k: batch, image side, channels, kernel size.
+        training: whether the layer is in training mode.
+        option: the iteration counts in force.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    options: ClassVar[dict[str, int]] = {}
+    dtypes: ClassVar[dict[str, int]] = DTYPES
+    square: ClassVar[bool] = False
+
+    weight: Tensor
+
+    def __init__(
+        self,
+        tape: Tape,
+        *,
+        b: Size,
+        s: Size,
+        c_in: Size,
+        c_out: Size,
+        k: Size,
+        bias: bool,
+        training: bool,
+        option: dict[str, int],
+    ) -> None:
+        self.tape, self.training, self.option = tape, training, option
+        self.b, self.s, self.c_in, self.c_out, self.k = b, s, c_in, c_out, k
+        self.parameters: list[Tensor] = []
+        self.buffers: list[Tensor] = []
+        self.bias: Tensor | None = None
+        self.register()
+        if bias:
+            self.bias = self.parameter(c_out)
+
+    @classmethod
+    def check(cls, s: int, k: int) -> None:
+        """Raise ValueError where the method cannot treat images of side ``s`` with kernels of size ``k``."""
+
+    def register(self) -> None:
+        """Create the parameters (but the bias) and buffers."""
+        self.weight = self.parameter(self.c_out, self.c_in, self.k, self.k)
+
+    def parameter(self, *shape: Size) -> Tensor:
+        """A new parameter."""
+        self.parameters.append(Tensor(self.tape, shape).require_grad())
+        return self.parameters[-1]
+
+    def buffer(self, *shape: Size) -> Tensor:
+        """A new buffer."""
+        self.buffers.append(Tensor(self.tape, shape))
+        return self.buffers[-1]
+
+    def holds(self, condition: bool) -> bool:
+        """Whether ``condition`` is true (see Tape.holds)."""
+        return self.tape.holds(condition)
+
+    def parameter_transform(self) -> tuple[Tensor, ...]:
+        """The weights that the input meets."""
+        raise NotImplementedError
+
+    def input_transform(self, x: Tensor, *weights: Tensor) -> Tensor:
+        """The output (b, c_out, s, s) for the input (b, c_in, s, s)."""
+        raise NotImplementedError
+
+
+class CircularMethod(Method):
+    """A method whose kernel is applied by a convolution with circular padding."""
+
+    @classmethod
+    def check(cls, s: int, k: int) -> None:
+        """Circular padding wraps at most once."""
+        if k // 2 > s:
+            raise ValueError(f"{cls.name} pads circularly and needs k // 2 <= s, got k={k} and s={s}")
+
+    def input_transform(self, x: Tensor, kernel: Tensor) -> Tensor:  # type: ignore[override]
+        """Pad, convolve."""
+        if self.holds(self.k > 1):
+            x = circular_pad(x, self.k // 2)
+        return conv2d(x, kernel, self.bias)

@@ -1,0 +1,134 @@
+"""One method, one configuration, one pass over the tape: the recording from which every quantity is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from ._method import Method
+from ._tape import Operation, Size, Tape
+from ._tensor import Tensor
+
+COUNTED = ("macs", "flops", "traffic", "launches")  # each as *_forward and *_backward
+BYTES = ("parameter_bytes", "buffer_bytes", "cache_bytes", "saved_bytes", "peak_bytes")
+QUANTITIES = tuple(f"{name}_{phase}" for name in COUNTED for phase in ("forward", "backward")) + BYTES
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What one pass left on the tape. Sizes are ints or SymPy expressions, as the configuration was.
+
+    Attributes:
+        operations: every kernel, in order.
+        events: allocations (+1, bytes) and releases (-1, bytes), from an empty memory on.
+        start: how many of the events are the protocol's base: parameters, buffers, input, incoming gradient, cache.
+        once: whether the parameter transformation is paid once (inference) and so is no part of the totals.
+    """
+
+    operations: list[Operation]
+    events: list[tuple[int, Size]]
+    start: int
+    once: bool
+    parameter_bytes: Size
+    buffer_bytes: Size
+    cache_bytes: Size
+    saved_bytes: Size
+
+    def count(self, name: str, phase: str, part: str | None = None, cls: str | None = None) -> Size:
+        """Total of ``name`` (macs, flops, traffic, launches) over a phase, of one part and one class or all.
+
+        The total of all parts is what a call pays: without the parameter transformation where it is paid once.
+        """
+        total: Size = 0
+        for op in self.operations:
+            paid = op.part == part if part else not (self.once and op.part == "parameter")
+            if paid and op.phase == phase and cls in (None, op.cls):
+                total += 1 if name == "launches" else getattr(op, name)
+        return total
+
+    def quantity(self, name: str, part: str | None = None) -> Size:
+        """Any of QUANTITIES but the peak."""
+        if name in BYTES:
+            return getattr(self, name)
+        return self.count(*name.split("_"), part=part)
+
+    def peak(self) -> int:
+        """The most bytes live at once, in a recording with numbers."""
+        live = list(accumulate(sign * size for sign, size in self.events))
+        return max(live[self.start - 1 :])
+
+
+def record(
+    method: type[Method],
+    *,
+    b: Size,
+    s: Size,
+    c_in: Size,
+    c_out: Size,
+    k: Size,
+    bias: bool,
+    train: bool,
+    width: int,
+    option: dict[str, int],
+    in_place: bool = True,
+    decide: Callable[[Any], bool] | None = None,
+) -> Recording:
+    """Run ``method`` by the protocol of docs/conventions.md.
+
+    Training: ``y = layer(x); torch.autograd.grad(y, [x, *parameters], g)``. Inference: ``y = layer(x)`` without gradients and
+    with the parameter transformation cached.
+    """
+    tape = Tape(width, in_place, decide)
+    layer = method(tape, b=b, s=s, c_in=c_in, c_out=c_out, k=k, bias=bias, training=train, option=option)
+    owned = {t.storage for t in (*layer.parameters, *layer.buffers)}
+    run = _train if train else _infer
+    start, cache, saved = run(tape, layer, owned)
+    return Recording(
+        operations=tape.operations,
+        events=tape.events[:],
+        start=start,
+        once=not train,
+        parameter_bytes=_bytes(layer.parameters),
+        buffer_bytes=_bytes(layer.buffers),
+        cache_bytes=cache,
+        saved_bytes=saved,
+    )
+
+
+def _train(tape: Tape, layer: Method, owned: set[Any]) -> tuple[int, Size, Size]:
+    x = Tensor(tape, (layer.b, layer.c_in, layer.s, layer.s)).require_grad()
+    g = Tensor(tape, (layer.b, layer.c_out, layer.s, layer.s))
+    start = len(tape.events)
+    y = _call(tape, layer, x)
+    saved = tape.saved_storages(y) - owned - {x.storage}
+    saved_bytes: Size = 0
+    for storage in sorted(saved, key=id):
+        saved_bytes += storage.nbytes
+    gradients = tape.backward(y, g)
+    assert len(gradients) == 1 + len(layer.parameters)
+    return start, 0, saved_bytes
+
+
+def _call(tape: Tape, layer: Method, x: Tensor) -> Tensor:
+    weights = layer.parameter_transform()
+    tape.part = "input"
+    return layer.input_transform(x, *weights)
+
+
+def _infer(tape: Tape, layer: Method, owned: set[Any]) -> tuple[int, Size, Size]:
+    with tape.no_grad():
+        weights = layer.parameter_transform()
+        cache = _bytes([w for w in weights if w.storage not in owned])
+        x = Tensor(tape, (layer.b, layer.c_in, layer.s, layer.s))
+        tape.part, start = "input", len(tape.events)
+        layer.input_transform(x, *weights)
+    return start, cache, 0
+
+
+def _bytes(tensors: list[Tensor]) -> Size:
+    total: Size = 0
+    for tensor in tensors:
+        total += tensor.nbytes
+    return total

@@ -1,0 +1,397 @@
+"""Tensors without values: views and pointwise operations, with the gradients that PyTorch computes for them.
+
+Each operation states what it allocates, computes and saves; its ``backward`` is written in the same operations, in the
+order in which PyTorch's derivative formulas run them (tools/autograd/derivatives.yaml, torch/csrc/autograd/FunctionsManual.cpp,
+version 2.13), because that order decides the peak.
+
+Counting: a pointwise kernel is 1 FLOP per output element, a reduction 1 per input element, also where complex; a copy or
+a fill is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from ._tape import Kind, Node, Shape, Size, Storage, Tape, leaf
+
+
+class Tensor:
+    """A tensor on a tape: shape, kind of element and storage. Operators and methods are those of torch.Tensor.
+
+    ``edge`` is the node that made it and which of the node's outputs it is; ``conjugated`` marks a lazy conjugate view;
+    ``dense`` is False for an expanded view, into which no gradient can be summed.
+    """
+
+    __slots__ = ("conjugated", "dense", "edge", "kind", "shape", "storage", "tape")
+
+    def __init__(self, tape: Tape, shape: Shape, kind: Kind = "real", storage: Storage | None = None) -> None:
+        self.tape, self.shape, self.kind = tape, shape, kind
+        self.conjugated, self.dense = False, True
+        self.edge: tuple[Node, int] | None = None
+        self.storage = tape.allocate(self.nbytes) if storage is None else storage
+        self.storage.users += 1
+
+    def __del__(self) -> None:
+        self.storage.users -= 1
+        if self.storage.users == 0:
+            self.tape.release(self.storage)
+
+    @property
+    def numel(self) -> Size:
+        """The number of elements."""
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> Size:
+        """Bytes of its elements (not of its storage)."""
+        return self.numel * {"real": self.tape.width, "complex": 2 * self.tape.width, "bool": 1, "int32": 4}[self.kind]
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether it is part of a graph."""
+        return self.edge is not None
+
+    def require_grad(self) -> Tensor:
+        """Make it a leaf whose gradient is asked for."""
+        self.edge = (leaf(), 0)
+        return self
+
+    # Views: they share the storage and cost nothing.
+
+    def _view(self, shape: Shape) -> Tensor:
+        out = Tensor(self.tape, shape, self.kind, self.storage)
+        out.conjugated, out.dense = self.conjugated, self.dense
+        return out
+
+    def detach(self) -> Tensor:
+        """The same elements, outside the graph."""
+        return self._view(self.shape)
+
+    def permute(self, *axes: int) -> Tensor:
+        """Axes in another order."""
+        inverse = [axes.index(i) for i in range(len(axes))]
+        out = self._view(tuple(self.shape[a] for a in axes))
+        self.tape.attach([out], [self], [], lambda _, g: [g.permute(*inverse)])
+        return out
+
+    def transpose(self, first: int, second: int) -> Tensor:
+        """Two axes swapped."""
+        axes = list(range(len(self.shape)))
+        axes[first], axes[second] = axes[second], axes[first]
+        return self.permute(*axes)
+
+    def t(self) -> Tensor:
+        """The transpose of a matrix."""
+        return self.transpose(0, 1)
+
+    def reshape(self, *shape: Size) -> Tensor:
+        """Another shape over the same elements; only where PyTorch needs no copy."""
+        before = self.shape
+        out = self._view(shape)
+        self.tape.attach([out], [self], [], lambda _, g: [g.reshape(*before)])
+        return out
+
+    def expand(self, *shape: Size) -> Tensor:
+        """Broadcast to ``shape``."""
+        out = self._view(shape)
+        out.dense = False
+        self.tape.attach([out], [self], [], lambda _, g: [g])
+        return out
+
+    def conj(self) -> Tensor:
+        """The complex conjugate, lazily; a real tensor is its own."""
+        if self.kind != "complex":
+            return self
+        out = self._view(self.shape)
+        out.conjugated = not self.conjugated
+        self.tape.attach([out], [self], [], lambda _, g: [g.conj()])
+        return out
+
+    def real(self) -> Tensor:
+        """The real part, a view."""
+        out = self._view(self.shape)
+        out.kind, out.dense = "real", False
+
+        def backward(_: object, g: Tensor) -> list[Tensor]:
+            full = Tensor(self_tape, shape, "complex")
+            self_tape.kernel("select_backward", "pointwise", [g, full], flops=0)
+            return [full]
+
+        self_tape, shape = self.tape, self.shape
+        self.tape.attach([out], [self], [], backward)
+        return out
+
+    def slice(self, axis: int, size: Size) -> Tensor:
+        """``size`` consecutive entries of an axis. Indexing makes no view where that is all of it."""
+        if not self.tape.holds(size < self.shape[axis]):
+            return self
+        out = self.window((*self.shape[:axis], size, *self.shape[axis + 1 :]))
+        out.dense = self.dense and axis == 0
+        return out
+
+    def window(self, shape: Shape) -> Tensor:
+        """A view of a part with ``shape``."""
+        out = self._view(shape)
+        out.dense = False
+        before = self.shape
+        self.tape.attach([out], [self], [], lambda _, g: [g._scatter(before, "slice_backward")])
+        return out
+
+    def select(self, axis: int) -> Tensor:
+        """One entry of an axis."""
+        out = self._view((*self.shape[:axis], *self.shape[axis + 1 :]))
+        before = self.shape
+        self.tape.attach([out], [self], [], lambda _, g: [g._scatter(before, "select_backward")])
+        return out
+
+    def unbind(self) -> list[Tensor]:
+        """The entries of the first axis."""
+        outs = [self._view(self.shape[1:]) for _ in range(self.shape[0])]
+        self.tape.attach(outs, [self], [], lambda _, *gs: [stack(gs)])
+        return outs
+
+    def _scatter(self, shape: Shape, name: str) -> Tensor:
+        """Zeros of ``shape`` with this gradient written into a part of them."""
+        full = Tensor(self.tape, shape, self.kind)
+        self.tape.kernel(name, "pointwise", [self, full], flops=0)
+        return full
+
+    # Pointwise.
+
+    def _resolved(self) -> Tensor:
+        """Itself, or a conjugated copy where it is a lazy conjugate: most kernels know no lazy ones."""
+        if not self.conjugated:
+            return self
+        out = Tensor(self.tape, self.shape, self.kind)
+        self.tape.kernel("clone", "pointwise", [self, out], flops=0)
+        return out
+
+    def __neg__(self) -> Tensor:
+        out = pointwise("neg", self)
+        self.tape.attach([out], [self], [], lambda _, g: [-g])
+        return out
+
+    def __add__(self, other: Tensor | float) -> Tensor:
+        if not isinstance(other, Tensor):
+            out = pointwise("add", self)
+            self.tape.attach([out], [self], [], lambda _, g: [g])
+            return out
+        out = pointwise("add", self, other)
+        self.tape.attach([out], [self, other], [], lambda _, g: [g, g])
+        return out
+
+    def add_(self, other: Tensor) -> Tensor:
+        """Add in place."""
+        other = other._resolved()
+        self.tape.kernel("add_", "pointwise", [self, other, self], flops=self.numel)
+        out = self._view(self.shape)
+        self.tape.attach([out], [self, other], [], lambda _, g: [g, g])
+        return out
+
+    def __sub__(self, other: Tensor) -> Tensor:
+        out = pointwise("sub", self, other)
+        needs = other.requires_grad
+        self.tape.attach([out], [self, other], [], lambda _, g: [g, -g if needs else None])
+        return out
+
+    def __mul__(self, other: Tensor | float) -> Tensor:
+        if not isinstance(other, Tensor):
+            out = pointwise("mul", self)
+            self.tape.attach([out], [self], [], lambda _, g: [g * 0.5])
+            return out
+
+        def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
+            a, b = saved
+            of_b = None if a is None else g * a.conj()
+            return [None if b is None else g * b.conj(), of_b]
+
+        out = pointwise("mul", self, other)
+        saved = [self if other.requires_grad else None, other if self.requires_grad else None]
+        self.tape.attach([out], [self, other], saved, backward)
+        return out
+
+    def __rmul__(self, other: float) -> Tensor:
+        return self * other
+
+    def __truediv__(self, other: Tensor | float) -> Tensor:
+        if not isinstance(other, Tensor):
+            out = pointwise("div", self)
+            self.tape.attach([out], [self], [], lambda _, g: [g / 0.5])
+            return out
+        of_self, of_other = self.requires_grad, other.requires_grad
+
+        def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
+            a, b = saved
+            assert b is not None
+            of_b = None if a is None else _divisor_backward(a, b, g)
+            return [g / b.conj() if of_self else None, of_b]
+
+        out = pointwise("div", self, other)
+        self.tape.attach([out], [self, other], [self if of_other else None, other], backward)
+        return out
+
+    def __rtruediv__(self, other: float) -> Tensor:
+        return self.reciprocal() * other
+
+    def reciprocal(self) -> Tensor:
+        """1 / self."""
+
+        def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
+            squared = saved[0] * saved[0]
+            return [-g * squared]
+
+        out = pointwise("reciprocal", self)
+        self.tape.attach([out], [self], [out], backward)
+        return out
+
+    def abs(self) -> Tensor:
+        """The absolute value."""
+        out = pointwise("abs", self)
+        self.tape.attach([out], [self], [self], lambda saved, g: [g * pointwise("sgn", saved[0])])
+        return out
+
+    def sqrt(self) -> Tensor:
+        """The square root."""
+        out = pointwise("sqrt", self)
+        self.tape.attach([out], [self], [out], lambda saved, g: [g / (saved[0] * 2)])
+        return out
+
+    def square(self) -> Tensor:
+        """``self**2``, which PyTorch differentiates as grad · (2 · self¹)."""
+        out = pointwise("pow", self)
+        self.tape.attach([out], [self], [self], lambda saved, g: [_square_backward(saved[0], g)])
+        return out
+
+    def relu(self) -> Tensor:
+        """max(self, 0)."""
+        out = pointwise("relu", self)
+        self.tape.attach([out], [self], [out], lambda saved, g: [pointwise("threshold_backward", g, saved[0])])
+        return out
+
+    def clamp_min(self) -> Tensor:
+        """max(self, a constant); used without gradient only."""
+        return pointwise("clamp_min", self)
+
+    def minimum(self, other: Tensor) -> Tensor:
+        """The lesser of two tensors of one shape."""
+
+        def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
+            a, b = saved
+            of_other = _masked(g, a, b)
+            return [_masked(g, a, b), of_other]
+
+        out = pointwise("minimum", self, other)
+        self.tape.attach([out], [self, other], [self, other], backward)
+        return out
+
+    def copy_(self, source: Tensor) -> None:
+        """Overwrite with ``source``."""
+        self.tape.kernel("copy_", "pointwise", [self, source, self], flops=0)
+
+    def flip(self) -> Tensor:
+        """Some axes reversed, a copy."""
+        out = pointwise("flip", self, flops_per_element=0)
+        self.tape.attach([out], [self], [], lambda _, g: [g.flip()])
+        return out
+
+    # Reductions.
+
+    def sum(self, axes: Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
+        """The sum over ``axes`` (all of them by default)."""
+        kept, shape = reduced(self.shape, axes, keepdim)
+        before = self.shape
+        out = reduction("sum", self, shape)
+        self.tape.attach([out], [self], [], lambda _, g: [g.reshape(*kept).expand(*before)])
+        return out
+
+    def sum_to(self, shape: Shape) -> Tensor:
+        """The sum over the axes that broadcasting from ``shape`` added."""
+        if self.shape == shape:
+            return self
+        leading = len(self.shape) - len(shape)
+        padded = (1,) * leading + shape
+        axes = [i for i, (mine, theirs) in enumerate(zip(self.shape, padded)) if mine != theirs or i < leading]
+        if leading == 0 and not self.tape.holds(prod(self.shape[i] for i in axes) > 1):
+            return self
+        return self.sum(axes, keepdim=True).reshape(*shape)
+
+    def norm(self, axes: Sequence[int] | None = None) -> Tensor:
+        """The Euclidean norm over ``axes``, kept (all of them, dropped, by default)."""
+        _, shape = reduced(self.shape, axes, axes is not None)
+
+        def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
+            x, length = saved
+            direction = x / length
+            zero = pointwise("eq", length, kind="bool")
+            direction.tape.kernel("masked_fill_", "pointwise", [direction, zero, direction], flops=direction.numel)
+            return [g * direction]
+
+        out = reduction("linalg_vector_norm", self, shape)
+        self.tape.attach([out], [self], [self, out], backward)
+        return out
+
+
+def pointwise(name: str, *tensors: Tensor, kind: Kind | None = None, flops_per_element: int = 1) -> Tensor:
+    """A kernel that computes each output element from the corresponding ones of its (broadcast) inputs."""
+    operands = [tensor._resolved() for tensor in tensors]
+    tape = operands[0].tape
+    if kind is None:
+        kind = "complex" if any(t.kind == "complex" for t in operands) else "real"
+    out = Tensor(tape, broadcast(*(t.shape for t in operands)), kind)
+    tape.kernel(name, "pointwise", [*operands, out], flops=flops_per_element * out.numel)
+    return out
+
+
+def reduction(name: str, tensor: Tensor, shape: Shape) -> Tensor:
+    """A kernel that sums ``tensor`` up to ``shape``; a norm is real."""
+    tensor = tensor._resolved()
+    out = Tensor(tensor.tape, shape, "real" if name == "linalg_vector_norm" else tensor.kind)
+    tensor.tape.kernel(name, "pointwise", [tensor, out], flops=tensor.numel)
+    return out
+
+
+def stack(tensors: Sequence[Tensor]) -> Tensor:
+    """One new first axis."""
+    first = tensors[0]
+    out = Tensor(first.tape, (len(tensors), *first.shape), first.kind)
+    first.tape.kernel("stack", "pointwise", [*tensors, out], flops=0)
+    first.tape.attach([out], tensors, [], lambda _, g: g.unbind())
+    return out
+
+
+def broadcast(*shapes: Shape) -> Shape:
+    """The common shape of broadcast operands."""
+    rank = max(len(shape) for shape in shapes)
+    padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
+    return tuple(next((size for size in sizes if size != 1), 1) for sizes in zip(*padded))
+
+
+def reduced(shape: Shape, axes: Sequence[int] | None, keepdim: bool) -> tuple[Shape, Shape]:
+    """The shape after a reduction, with the reduced axes kept and as asked."""
+    axes = range(len(shape)) if axes is None else axes
+    kept = tuple(1 if i in axes else size for i, size in enumerate(shape))
+    return kept, kept if keepdim else tuple(size for i, size in enumerate(shape) if i not in axes)
+
+
+def _divisor_backward(a: Tensor, b: Tensor, g: Tensor) -> Tensor:
+    first = a / b
+    second = first / b  # all of them live until the product is there
+    negative = -g
+    return negative * second.conj()
+
+
+def _square_backward(x: Tensor, g: Tensor) -> Tensor:
+    power = pointwise("pow", x)
+    doubled = power * 2
+    return g * doubled
+
+
+def _masked(g: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Half the gradient where a = b, none where the other one is the minimum."""
+    half = g / 2
+    equal = pointwise("eq", a, b, kind="bool")
+    out = pointwise("where", equal, half, g, kind="real")
+    above = pointwise("gt", a, b, kind="bool")
+    out.tape.kernel("masked_fill_", "pointwise", [out, above, out], flops=out.numel)
+    return out

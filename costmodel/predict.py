@@ -1,0 +1,220 @@
+"""Numbers for one configuration."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from ._methods import METHODS
+from ._method import Method
+from ._record import COUNTED, Recording, record
+
+Mode = Literal["train", "inference"]
+PARTS = ("input", "parameter")
+CLASSES = ("conv", "matmul", "fft", "inverse", "pointwise")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The exact cost of one layer, by the protocol of docs/conventions.md; every number is an int.
+
+    Attributes:
+        method, mode, dtype, b, s, c_in, c_out, k, bias, options: the configuration.
+        macs_forward, macs_backward: multiply–accumulates of convolutions and matrix products; a complex one is four.
+        flops_forward, flops_backward: 2·MACs and the FLOPs of what has no MAC; rounded where an FFT's count is no integer.
+        traffic_forward, traffic_backward: bytes that kernels read and write.
+        launches_forward, launches_backward: kernels run.
+        parameter_bytes, buffer_bytes: of the layer.
+        cache_bytes: of the transformed parameters kept in inference.
+        saved_bytes: kept by autograd for the backward pass, the input and the layer's own tensors excluded.
+        peak_bytes: most live bytes, with input, incoming gradient (training), parameters, buffers and cache.
+        by_class: FLOPs by class of operation, forward and backward together.
+        parts: the first eight, split into input and parameter transformation. In inference the latter is paid once,
+            for the cache, and is in no total.
+    """
+
+    method: str
+    mode: Mode
+    dtype: str
+    b: int
+    s: int
+    c_in: int
+    c_out: int
+    k: int
+    bias: bool
+    options: dict[str, int]
+    macs_forward: int
+    macs_backward: int
+    flops_forward: int
+    flops_backward: int
+    traffic_forward: int
+    traffic_backward: int
+    launches_forward: int
+    launches_backward: int
+    parameter_bytes: int
+    buffer_bytes: int
+    cache_bytes: int
+    saved_bytes: int
+    peak_bytes: int
+    by_class: dict[str, int]
+    parts: dict[str, dict[str, int]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        return asdict(self)
+
+
+def predict(
+    method: str,
+    *,
+    b: int,
+    s: int,
+    c: int | None = None,
+    c_in: int | None = None,
+    c_out: int | None = None,
+    k: int = 3,
+    mode: Mode = "train",
+    dtype: str = "float32",
+    bias: bool = True,
+    in_place: bool = True,
+    **options: int,
+) -> Prediction:
+    """What one layer costs.
+
+    Args:
+        method: one of METHODS.
+        b: batch size.
+        s: side of the square image.
+        c: channels, c_in = c_out; or give both of the following.
+        c_in: input channels (c by default).
+        c_out: output channels (c by default).
+        k: kernel size, odd.
+        mode: "train" (forward and backward) or "inference" (forward, the parameter transformation cached).
+        dtype: "float32", "float64" or, where the method allows it, "bfloat16".
+        bias: whether the layer has one.
+        in_place: whether autograd sums gradients in place; False is what it does under a TorchDispatchMode.
+        **options: the method's own iteration counts, by name (``METHODS[method].options``).
+
+    Raises:
+        ValueError: for any value that the layer would refuse, naming the rule, the value and the options.
+
+    Example:
+        >>> from lipcost.costmodel import predict
+        >>> p = predict("soc", b=256, s=32, c=64)
+        >>> p.macs_forward == 5 * 256 * 32**2 * 64**2 * 3**2
+        True
+        >>> p.peak_bytes
+        605136464
+    """
+    cls = lookup(method)
+    c_in, c_out = channels(c, c_in, c_out)
+    check_configuration(cls, b=b, s=s, c_in=c_in, c_out=c_out, k=k)
+    option = resolve_options(cls, options)
+    recording = record(
+        cls,
+        b=b,
+        s=s,
+        c_in=c_in,
+        c_out=c_out,
+        k=k,
+        bias=bias,
+        train=check_mode(mode) == "train",
+        width=width(cls, dtype),
+        option=option,
+        in_place=in_place,
+    )
+    return Prediction(
+        method=method,
+        mode=mode,
+        dtype=dtype,
+        b=b,
+        s=s,
+        c_in=c_in,
+        c_out=c_out,
+        k=k,
+        bias=bias,
+        options=option,
+        **_counts(recording, None),
+        parameter_bytes=recording.parameter_bytes,
+        buffer_bytes=recording.buffer_bytes,
+        cache_bytes=recording.cache_bytes,
+        saved_bytes=recording.saved_bytes,
+        peak_bytes=recording.peak(),
+        by_class={
+            cls: round(sum(recording.count("flops", phase, cls=cls) for phase in ("forward", "backward")))
+            for cls in CLASSES
+        },
+        parts={part: _counts(recording, part) for part in PARTS},
+    )
+
+
+def _counts(recording: Recording, part: str | None) -> dict[str, int]:
+    return {
+        f"{name}_{phase}": round(recording.count(name, phase, part))
+        for name in COUNTED
+        for phase in ("forward", "backward")
+    }
+
+
+# What a user may ask for: shared by predictions, formulas and evaluation.
+
+
+def lookup(method: str) -> type[Method]:
+    """The method of that name."""
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; methods: {', '.join(METHODS)}")
+    return METHODS[method]
+
+
+def check_mode(mode: str) -> str:
+    """``mode`` if it is one."""
+    if mode not in ("train", "inference"):
+        raise ValueError(f"unknown mode {mode!r}; modes: train, inference")
+    return mode
+
+
+def width(cls: type[Method], dtype: str) -> int:
+    """Bytes per element of ``dtype``."""
+    if dtype not in cls.dtypes:
+        raise ValueError(f"{cls.name} does not work in dtype {dtype!r}; supported: {', '.join(cls.dtypes)}")
+    return cls.dtypes[dtype]
+
+
+def resolve_options(cls: type[Method], given: dict[str, Any]) -> dict[str, Any]:
+    """The method's iteration counts, the given ones over the published ones."""
+    unknown = [name for name in given if name not in cls.options]
+    if unknown:
+        options = ", ".join(cls.options) or "none"
+        raise ValueError(f"{cls.name} has no iteration count {unknown[0]!r}; its iteration counts: {options}")
+    for name, value in given.items():
+        positive(name, value)
+    return {**cls.options, **given}
+
+
+def channels(c: int | None, c_in: int | None, c_out: int | None) -> tuple[int, int]:
+    """(c_in, c_out) from what is given."""
+    c_in, c_out = c if c_in is None else c_in, c if c_out is None else c_out
+    if c_in is None or c_out is None:
+        raise ValueError("the channels are missing: give c, or c_in and c_out")
+    return c_in, c_out
+
+
+def check_configuration(cls: type[Method], *, b: int, s: int, c_in: int, c_out: int, k: int) -> None:
+    """Raise ValueError for a configuration that the layer would refuse."""
+    for name, value in {"b": b, "s": s, "c_in": c_in, "c_out": c_out, "k": k}.items():
+        positive(name, value)
+    if k % 2 == 0:
+        raise ValueError(f"k must be odd (an even kernel has no centre), got {k}")
+    if cls.square and c_in != c_out:
+        rectangular = ", ".join(name for name, other in METHODS.items() if not other.square)
+        raise ValueError(
+            f"{cls.name} adds its input to its output and needs c_in == c_out, got {c_in} and {c_out}; "
+            f"rectangular methods: {rectangular}"
+        )
+    cls.check(s, k)
+
+
+def positive(name: str, value: Any) -> None:
+    """Raise ValueError unless ``value`` is a positive integer."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}")
