@@ -12,4 +12,4 @@ def centring_phase(tape: Tape, s: Size, columns: Size) -> Tensor:
     y = filled("fft_fftfreq", tape, (s,))
     x = filled("fft_fftfreq", tape, (columns,))
     angle = (y.reshape(s, 1) + x) * 1.0
-    return pointwise("polar", pointwise("ones_like", angle, flops_per_element=0), angle, kind="complex")
+    return pointwise("polar", filled("ones_like", tape, angle.shape), angle, kind="complex")

@@ -30,6 +30,7 @@ class Method:
     options: ClassVar[dict[str, int]] = {}
     dtypes: ClassVar[dict[str, int]] = DTYPES
     square: ClassVar[bool] = False
+    unrolled: ClassVar[bool] = False  # whether the program loops over k, so that k must be a number on the tape
 
     weight: Tensor
 

@@ -18,6 +18,7 @@ class BCOP(CircularMethod):
     name = "bcop"
     title = "BCOP"
     options = {"iterations": 20, "power_iterations": 10}
+    unrolled = True
 
     def register(self) -> None:
         """2k-1 free matrices, their power vectors and the mask that halves the projectors' rank."""

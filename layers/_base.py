@@ -70,7 +70,7 @@ class LipschitzConv2d(nn.Module):
                 f"got {in_channels} and {out_channels}; rectangular methods: standard, aol, bcop, cayley, lot, soc"
             )
         self._check_dtype(torch.get_default_dtype() if dtype is None else dtype)
-        self._cache: tuple[object, tuple[Tensor, ...]] | None = None
+        self._cache: tuple[object, tuple[Tensor, ...], list[Tensor]] | None = None
         self._register({"device": device, "dtype": dtype}, bias)
         self.reset_parameters()
 
@@ -105,15 +105,17 @@ class LipschitzConv2d(nn.Module):
         if self.training or wants_grad:
             self._cache = None
             return self._full_precision_transform(size)
-        state = [*self.parameters(), *self.buffers()]
+        state = [t.detach() for t in (*self.parameters(), *self.buffers())]
         key = (
             size if self.depends_on_size else None,
             tuple((t.data_ptr(), t._version, t.dtype, t.device, t.shape) for t in state),
         )
         if self._cache is None or self._cache[0] != key:
             self._cache = None
-            with torch.no_grad():
-                self._cache = (key, self._full_precision_transform(size))
+            # Out of inference mode, as the result must serve outside it too. The state is kept with the result: else its
+            # memory could become another tensor's, which would then have the same key.
+            with torch.inference_mode(False), torch.no_grad():
+                self._cache = (key, self._full_precision_transform(size), state)
         return self._cache[1]
 
     def _full_precision_transform(self, size: tuple[int, int]) -> tuple[Tensor, ...]:

@@ -68,12 +68,13 @@ class BCOPConv2d(CircularConv2d):
         self.weight = nn.Parameter(torch.empty(count, n, n, **factory))
         self.register_parameter("bias", nn.Parameter(torch.empty(self.out_channels, **factory)) if bias else None)
         self.register_buffer("u", torch.empty(count, n, 1, **factory))
-        self.register_buffer("mask", (torch.arange(n) < n // 2).to(**factory), persistent=False)
+        self.register_buffer("mask", (torch.arange(n) < n // 2).to(self.weight), persistent=False)
 
     def reset_parameters(self) -> None:
         """Random orthogonal matrices (scaled by 1/√n), random power vectors, uniform bias."""
-        for matrix in self.weight:
-            nn.init.orthogonal_(matrix, gain=matrix.shape[0] ** -0.5)
+        for matrix in self.weight.detach():
+            precise = matrix.to(torch.promote_types(matrix.dtype, torch.float32))  # QR knows no bfloat16
+            matrix.copy_(nn.init.orthogonal_(precise, gain=matrix.shape[0] ** -0.5))
         nn.init.normal_(self.u)
         if self.bias is not None:
             bound = self.out_channels**-0.5

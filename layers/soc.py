@@ -64,8 +64,8 @@ class SOCConv2d(LipschitzConv2d):
     ) -> None:
         self.terms = positive("terms", terms)
         self.eval_terms = positive("eval_terms", eval_terms)
-        self.correction = 0.7 if kernel_size > 1 else 1.0
         super().__init__(in_channels, out_channels, kernel_size, bias=bias, device=device, dtype=dtype)
+        self.correction = 0.7 if kernel_size > 1 else 1.0
 
     def _register(self, factory: dict[str, Any], bias: bool) -> None:
         n, k = max(self.in_channels, self.out_channels), self.kernel_size

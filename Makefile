@@ -1,0 +1,38 @@
+# Everything a developer or CI runs. Each target installs the project into .venv first, when that is out of date.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGES := cli costmodel layers validate
+
+.PHONY: help report test lint types bench clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile
+
+report: .venv/installed ## Measure every method and write report/index.html
+	$(BIN)/lipcost validate --output report
+
+test: .venv/installed ## Tests, doctests and the documentation's code blocks
+	$(BIN)/pytest -m "not slow"
+
+lint: .venv/installed ## Style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/installed ## Static types
+	@mkdir -p build/types/lipcost
+	@for package in $(PACKAGES); do ln -sfn ../../../$$package build/types/lipcost/$$package; done
+	$(BIN)/mypy
+
+bench: .venv/installed ## What a prediction costs, beside one fvcore analysis
+	$(BIN)/python tests/benchmark.py
+
+clean: ## Remove everything generated, .venv included
+	rm -rf .venv build dist report *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find $(PACKAGES) tests docs -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,111 @@
+"""How numbers and tables look on a terminal, and in a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    import sympy
+
+SI = ("", "k", "M", "G", "T", "P", "E")
+BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def unit(quantity: str) -> str:
+    """The unit of a quantity of the cost model, by its name: MAC, FLOP, B, or none for a plain count."""
+    if quantity.startswith("macs"):
+        return "MAC"
+    if quantity.startswith("flops"):
+        return "FLOP"
+    return "" if quantity.startswith("launches") else "B"
+
+
+def scale(value: float, unit: str) -> tuple[float, str]:
+    """The prefixed unit in which ``value`` is readable, and that unit's size: powers of 1024 for bytes, of 1000 else.
+
+    >>> scale(3 * 2**20, "B")
+    (1048576, 'MiB')
+    """
+    base, prefixes = (1024, BINARY) if unit == "B" else (1000, SI)
+    power = 0
+    while value >= base ** (power + 1) and power + 1 < len(prefixes):
+        power += 1
+    return base**power, prefixes[power] + unit
+
+
+def readable(value: int, unit: str) -> str:
+    """``value`` to four digits, in the unit that suits it.
+
+    >>> readable(9_663_676_416, "MAC"), readable(16 * 2**20, "B")
+    ('9.664 GMAC', '16 MiB')
+    """
+    if not unit:
+        return f"{value:,}"
+    size, name = scale(value, unit)
+    return f"{value / size:.4g} {name}"
+
+
+def column(values: Iterable[int | None], unit: str) -> tuple[str, list[str]]:
+    """Many values in one unit, the largest one's, so that a column can be compared by eye; and the unit's name.
+
+    >>> column([3 * 2**20, 2**10, None], "B")
+    ('MiB', ['3.00', '<0.01', ''])
+    """
+    values = list(values)
+    size, name = scale(max((value for value in values if value is not None), default=0), unit)
+    cells = []
+    for value in values:
+        if value is None:
+            cells.append("")
+        elif 0 < value / size < 0.01:
+            cells.append("<0.01")
+        else:
+            cells.append(f"{value / size:,.2f}")
+    return name, cells
+
+
+def polynomial(expression: sympy.Expr) -> str:
+    """A sum of monomials as papers print them, b first.
+
+    >>> import sympy
+    >>> b, s, c = sympy.symbols("b s c")
+    >>> polynomial(c**3 + b * s**2 * c**2)
+    'b s² c² + c³'
+    """
+    ranks = {name: rank for rank, name in enumerate("bsc")}
+    terms = []
+    for term in expression.as_ordered_terms():
+        coefficient, monomial = term.as_coeff_Mul()
+        powers = {str(base): power for base, power in monomial.as_powers_dict().items() if power != 0 and base != 1}
+        names = sorted(powers, key=lambda name: (ranks.get(name, len(ranks)), name))
+        factors = [name + (str(powers[name]).translate(SUPERSCRIPTS) if powers[name] != 1 else "") for name in names]
+        if coefficient != 1 or not factors:
+            factors.insert(0, str(coefficient))
+        terms.append(([-powers.get(name, 0) for name in ranks], " ".join(factors)))
+    return " + ".join(text for _, text in sorted(terms))
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = True) -> None:
+    """Print a Markdown table, its header bold on a terminal; columns after the first align right if ``numbers``.
+
+    >>> print_table(["method", "GMAC"], [["soc", "48.32"], ["aol", "9.66"]])
+    | method |  GMAC |
+    |--------|------:|
+    | soc    | 48.32 |
+    | aol    |  9.66 |
+    """
+    widths = [max(map(len, cells)) for cells in zip(header, *rows, strict=True)]
+    right = [numbers and i > 0 for i in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cells, widths, right, strict=True))
+        return f"| {' | '.join(padded)} |"
+
+    typer.echo(typer.style(line(header), bold=True))
+    typer.echo(f"|{'|'.join('-' * (w + 1) + ('-:'[r]) for w, r in zip(widths, right, strict=True))}|")
+    for row in rows:
+        typer.echo(line(row))

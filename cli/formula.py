@@ -1,0 +1,48 @@
+"""``lipcost formula``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .options import Bias, Dtype, Json, Mode, print_json, settings
+
+
+def formula(
+    method: Annotated[str, typer.Argument(help="A method; `lipcost table` lists them.")],
+    *,
+    quantity: Annotated[str | None, typer.Option(help="One quantity, e.g. macs_forward; default: all.")] = None,
+    mode: Mode = "train",
+    part: Annotated[str | None, typer.Option(help="Only the input or the parameter transformation.")] = None,
+    dtype: Dtype = "float32",
+    bias: Bias = True,
+    rectangular: Annotated[bool, typer.Option("--rectangular", help="Tell c_in and c_out apart.")] = False,
+    fixed: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=INTEGER", help="Put a number for a symbol, e.g. k=3. May be repeated."),
+    ] = None,
+    latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX.")] = False,
+    json: Json = False,
+) -> None:
+    """The exact formulas of a method's cost, in b, s, c, k and its own iteration counts."""
+    import sympy  # takes longer than the rest of the command line
+
+    from lipcost.costmodel import QUANTITIES
+    from lipcost.costmodel import formula as expression
+
+    values = settings(fixed or [])
+    if quantity is not None:
+        names = [quantity]
+    else:
+        names = [name for name in QUANTITIES if part is None or not name.endswith("_bytes")]  # only counts have parts
+    options = {"mode": mode, "part": part, "dtype": dtype, "bias": bias, "rectangular": rectangular}
+    formulas = {name: expression(method, name, **options, **values) for name in names}
+    texts = {name: sympy.latex(value) if latex else str(value) for name, value in formulas.items()}
+    if json:
+        print_json({"method": method, **options, "formulas": texts})
+    elif quantity is not None:
+        print(texts[quantity])
+    else:
+        for name, text in texts.items():
+            print(f"{name} = {text}")

@@ -1,0 +1,128 @@
+"""``lipcost predict``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .formatting import column, print_table, readable, unit
+from .options import Bias, Dtype, Json, Mode, integer_option, print_json, settings
+
+if TYPE_CHECKING:
+    from lipcost.costmodel import Prediction
+
+# The columns that fit a terminal of 80; one method alone is shown with every quantity.
+COMPARED = {
+    "macs_forward": "fwd",
+    "flops_forward": "fwd",
+    "flops_backward": "bwd",
+    "saved_bytes": "saved",
+    "peak_bytes": "peak",
+}
+
+
+def predict(
+    methods: Annotated[
+        list[str] | None, typer.Argument(metavar="METHOD", help="Methods; `lipcost table` lists them.")
+    ] = None,
+    *,
+    b: Annotated[int, integer_option("-b", "--batch", help="Batch size.")],
+    s: Annotated[int, integer_option("-s", "--size", help="Image side.")],
+    c: Annotated[int, integer_option("-c", "--channels", help="Input channels.")],
+    c_out: Annotated[int | None, integer_option(help="Output channels; default: as many as input channels.")] = None,
+    k: Annotated[int, integer_option("-k", "--kernel", help="Kernel side.")] = 3,
+    mode: Mode = "train",
+    dtype: Dtype = "float32",
+    bias: Bias = True,
+    iterations: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=INTEGER", help="A method's iteration count, e.g. terms=12. Repeatable."),
+    ] = None,
+    all_methods: Annotated[
+        bool, typer.Option("--all", help="Every method; those that cannot, with the reason.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """What one layer costs: exact counts of MACs, FLOPs, bytes and kernel launches.
+
+    One METHOD is shown in full, several are shown side by side.
+    """
+    from lipcost import costmodel  # keeps `lipcost --help` quick
+
+    if all_methods and methods:
+        raise ValueError(f"give METHOD or --all, not both; got {' '.join(methods)} and --all")
+    if not (all_methods or methods):
+        raise ValueError(f"give METHOD or --all; methods: {', '.join(costmodel.METHODS)}")
+    values = settings(iterations or [])
+    names = list(costmodel.METHODS) if all_methods else list(dict.fromkeys(methods or []))
+    if len(names) > 1:
+        _check_settings(values, names)
+
+    predictions: dict[str, Prediction] = {}
+    reasons: dict[str, str] = {}
+    for name in names:
+        own = values if len(names) == 1 else {key: value for key, value in values.items() if key in _options(name)}
+        try:
+            predictions[name] = costmodel.predict(
+                name, b=b, s=s, c=c, c_out=c_out, k=k, mode=mode, dtype=dtype, bias=bias, **own
+            )
+        except ValueError as error:
+            if not all_methods:
+                raise
+            reasons[name] = str(error)
+    if not predictions:  # the fault is not a method's
+        raise ValueError(reasons[names[0]])
+    if json:
+        results: dict[str, Any] = {
+            name: predictions[name].to_dict() if name in predictions else {"error": reasons[name]} for name in names
+        }
+        print_json(results if len(names) > 1 else results[names[0]])
+    elif len(names) == 1:
+        _print_one(predictions[names[0]])
+    else:
+        _print_many(predictions, reasons)
+
+
+def _options(method: str) -> dict[str, int]:
+    from lipcost.costmodel import METHODS
+
+    return METHODS[method].options if method in METHODS else {}
+
+
+def _check_settings(values: dict[str, int], names: list[str]) -> None:
+    known = {option: name for name in names for option in _options(name)}
+    for option in values:
+        if option not in known:
+            valid = ", ".join(known) or "none"
+            raise ValueError(f"no method shown has an iteration count {option!r}; valid: {valid}")
+
+
+def _print_one(p: Prediction) -> None:
+    from lipcost.costmodel import QUANTITIES
+
+    def part(name: str, quantity: str) -> str:
+        value = p.parts[name].get(quantity)
+        return "" if value is None else readable(value, unit(quantity))
+
+    configuration = {"b": p.b, "s": p.s, "c_in": p.c_in, "c_out": p.c_out, "k": p.k, "bias": p.bias, **p.options}
+    print(f"{p.method}: {p.mode}, {p.dtype}, {', '.join(f'{name}={value}' for name, value in configuration.items())}\n")
+    rows = []
+    for quantity in QUANTITIES:
+        value = getattr(p, quantity)
+        row = [quantity, readable(value, unit(quantity)), f"{value:,}"]
+        rows.append([*row, part("input", quantity), part("parameter", quantity)])
+    print_table(["quantity", "readable", "exact", "input", "parameter"], rows)
+    classes = [f"{name} {readable(value, 'FLOP')}" for name, value in p.by_class.items() if value]
+    print("\nFLOPs by class, forward + backward:", ", ".join(classes))
+
+
+def _print_many(predictions: dict[str, Prediction], reasons: dict[str, str]) -> None:
+    header, columns = ["method"], [list(predictions)]
+    for quantity, title in COMPARED.items():
+        name, cells = column([getattr(p, quantity) for p in predictions.values()], unit(quantity))
+        header.append(f"{title} {name}")
+        columns.append(cells)
+    print_table(header, list(zip(*columns, strict=True)))
+    for name, reason in reasons.items():
+        print(f"{name}: {reason}")

@@ -1,0 +1,240 @@
+"""The command line: what it prints, its exit codes, and that it starts fast."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lipcost.cli.main import app, run
+from lipcost.costmodel import METHODS, QUANTITIES, formula, leading_order
+from lipcost.costmodel import predict as model
+
+SIZES = ["-b", "8", "-s", "16", "-c", "4"]
+
+# SPEC.md section 1, as published: typed in here and nowhere else.
+PUBLISHED = {
+    "Standard": ("b s² c²", "b s² c + c²"),
+    "AOL": ("b s² c² + c³", "b s² c + c²"),
+    "BCOP": ("b s² c² + c³", "b s² c + c²"),
+    "Cayley": ("b s² c² + s² c³", "b s² c + s² c²"),
+    "CPL": ("b s² c²", "b s² c + c²"),
+    "LOT": ("b s² c² + s² c³", "b s² c + s² c²"),
+    "SLL": ("b s² c² + c³", "b s² c + c²"),
+    "SOC": ("b s² c²", "b s² c + c²"),
+}
+
+
+def output(*args: str) -> str:
+    result = CliRunner().invoke(app, list(args), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def cells(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith("|") and not line.startswith("|-")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def process(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "import sys; from lipcost.cli.main import run; sys.exit(run())", *args],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        env={"PYTHONUTF8": "1"},
+    )
+
+
+def test_table_is_the_published_one() -> None:
+    header, *rows = cells(output("table"))
+    assert header == ["Method", "FLOPs O(·)", "Memory O(·)"]
+    assert {title: (flops, memory) for title, flops, memory in rows} == PUBLISHED
+    assert [row[0] for row in rows] == list(PUBLISHED)
+
+
+def test_table_cells_come_from_the_formulas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lipcost.costmodel.leading_order", lambda method, quantity: leading_order("cayley", quantity))
+    assert {tuple(row[1:]) for row in cells(output("table"))[1:]} == {PUBLISHED["Cayley"]}
+
+
+def test_table_json() -> None:
+    table = json.loads(output("table", "--json"))
+    assert list(table) == list(METHODS)
+    assert table["soc"] == {"flops_forward": "b s² c²", "memory": "b s² c + c²"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_formula_prints_every_quantity(method: str) -> None:
+    lines = output("formula", method).splitlines()
+    assert [line.split(" = ")[0] for line in lines] == list(QUANTITIES)
+    assert lines[0] == f"macs_forward = {formula(method, 'macs_forward')}"
+
+
+def test_formula_options() -> None:
+    expression = formula("soc", "macs_forward", mode="inference", part="input", k=3)
+    args = ["soc", "--quantity", "macs_forward", "--mode", "inference", "--part", "input", "--set", "k=3"]
+    assert output("formula", *args) == f"{expression}\n"
+    assert json.loads(output("formula", *args, "--json"))["formulas"] == {"macs_forward": str(expression)}
+    assert "s^{2}" in output("formula", *args, "--latex")
+    assert "c_in" in output("formula", "soc", "--quantity", "macs_forward", "--rectangular")
+
+
+def test_formula_of_a_part_has_counts_only() -> None:
+    names = [line.split(" = ")[0] for line in output("formula", "soc", "--part", "parameter").splitlines()]
+    assert names == [name for name in QUANTITIES if not name.endswith("_bytes")]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_predict_shows_every_quantity(method: str) -> None:
+    prediction = model(method, b=8, s=16, c=4, k=3)
+    exact = {row[0]: row[2] for row in cells(output("predict", method, *SIZES))[1:]}
+    assert exact == {quantity: f"{getattr(prediction, quantity):,}" for quantity in QUANTITIES}
+
+
+def test_predict_passes_options_on() -> None:
+    options = "--c-out 6 -k 1 --mode inference --dtype float64 --no-bias --set eval_terms=7 --json"
+    expected = model("soc", b=8, s=16, c=4, c_out=6, k=1, mode="inference", dtype="float64", bias=False, eval_terms=7)
+    assert json.loads(output("predict", "soc", *SIZES, *options.split())) == expected.to_dict()
+
+
+def test_predict_side_by_side() -> None:
+    assert [row[0] for row in cells(output("predict", "soc", "aol", *SIZES))[1:]] == ["soc", "aol"]
+    text = output("predict", "--all", "-b", "256", "-s", "32", "-c", "64")
+    assert [row[0] for row in cells(text)[1:]] == list(METHODS)
+    assert max(map(len, text.splitlines())) <= 80
+    assert list(json.loads(output("predict", "--all", *SIZES, "--json"))) == list(METHODS)
+
+
+def test_predict_all_gives_the_reason_of_those_that_cannot() -> None:
+    text = output("predict", "--all", *SIZES, "--c-out", "8")
+    shown = [row[0] for row in cells(text)[1:]]
+    assert shown == [name for name in METHODS if name not in {"cpl", "sll"}]
+    reasons = {line.split(": ")[0]: line for line in text.splitlines()[-2:]}
+    assert set(reasons) == {"cpl", "sll"}
+    assert all("4" in reason and "8" in reason for reason in reasons.values())
+    assert "error" in json.loads(output("predict", "--all", *SIZES, "--c-out", "8", "--json"))["cpl"]
+
+
+def test_settings_reach_the_methods_that_know_them() -> None:
+    compared = json.loads(output("predict", "soc", "aol", *SIZES, "--set", "terms=9", "--json"))
+    assert compared["soc"] == model("soc", b=8, s=16, c=4, terms=9).to_dict()
+    assert compared["aol"] == model("aol", b=8, s=16, c=4).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["predict", "socks", *SIZES], list(METHODS)),
+        (["formula", "socks"], list(METHODS)),
+        (["formula", "soc", "--quantity", "macs"], ["'macs'", "macs_forward"]),
+        (["formula", "soc", "--part", "output"], ["'output'", "input", "parameter"]),
+        (["predict", "soc", "-b", "0", "-s", "16", "-c", "4"], ["b", "0"]),
+        (["predict", "soc", "-b", "8", "-s", "-1", "-c", "4"], ["s", "-1"]),
+        (["predict", "soc", "-b", "8", "-s", "16", "-c", "0"], ["c", "0"]),
+        (["predict", "soc", *SIZES, "-k", "0"], ["k", "0"]),
+        (["predict", "soc", *SIZES, "--c-out", "0"], ["c_out", "0"]),
+        (["predict", "soc", "-b", "8.5", "-s", "16", "-c", "4"], ["-b", "integer", "'8.5'"]),
+        (["predict", "soc", "-b", "8", "-s", "x", "-c", "4"], ["-s", "integer", "'x'"]),
+        (["predict", "soc", "-b", "8", "-s", "16", "-c", "1e2"], ["-c", "integer", "'1e2'"]),
+        (["predict", "soc", *SIZES, "-k", "3.0"], ["-k", "integer", "'3.0'"]),
+        (["predict", "cayley", "-b", "8", "-s", "3", "-c", "4", "-k", "5"], ["cayley", "3", "5"]),
+        (["predict", "cpl", *SIZES, "--c-out", "8"], ["cpl", "4", "8"]),
+        (["predict", "sll", *SIZES, "--c-out", "8"], ["sll", "4", "8"]),
+        (["predict", "soc", *SIZES, "--dtype", "int8"], ["'int8'", "float32"]),
+        (["predict", "cayley", *SIZES, "--dtype", "bfloat16"], ["bfloat16", "float32", "float64"]),
+        (["predict", "soc", *SIZES, "--mode", "test"], ["'test'", "train", "inference"]),
+        (["predict", "soc", *SIZES, "--set", "steps=3"], ["'steps'", "terms"]),
+        (["predict", "soc", "lot", *SIZES, "--set", "steps=3"], ["'steps'", "terms", "iterations"]),
+        (["predict", "soc", *SIZES, "--set", "terms=0"], ["terms", "0"]),
+        (["predict", "soc", *SIZES, "--set", "terms=two"], ["'terms=two'", "NAME=INTEGER"]),
+        (["predict", "soc", *SIZES, "--set", "terms"], ["'terms'", "NAME=INTEGER"]),
+        (["predict", *SIZES], ["--all", *METHODS]),
+        (["predict", "soc", "--all", *SIZES], ["--all", "soc"]),
+        (["predict", "--all", "-b", "0", "-s", "16", "-c", "4"], ["b", "0"]),
+        (["predict", "soc", "-s", "16", "-c", "4"], ["-b"]),
+        (["predict", "soc", *SIZES, "--colour"], ["--colour"]),
+        (["forecast"], ["forecast"]),
+    ],
+    ids=" ".join,
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    args: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(args) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1 and err.endswith("\n")
+    for word in words:
+        assert re.search(rf"(?<![\w-]){re.escape(word)}(?!\w)", err), word
+
+
+@pytest.mark.parametrize(("matches", "code"), [(True, 0), (False, 1)])
+def test_validate_passes_options_on_and_reports(
+    matches: bool, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = []
+
+    def run_validation(output: Path, methods: list[str], seed: int, quick: bool, progress: object) -> bool:
+        calls.append((output, methods, seed, quick))
+        (output / "report.json").write_text(json.dumps({"summary": [{"method": "soc", "mismatches": 3}]}))
+        return matches
+
+    monkeypatch.setattr("lipcost.validate.report.run_validation", run_validation)
+    args = ["validate", "--methods", "soc,aol", "--methods", "lot", "--seed", "5", "--quick", "--output", str(tmp_path)]
+    assert run(args) == code
+    assert calls == [(tmp_path, ["soc", "aol", "lot"], 5, True)]
+    out, err = capsys.readouterr()
+    assert cells(out) == [["method", "mismatches"], ["soc", "3"]]
+    assert err == ""
+
+
+def test_validate_defaults_to_every_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_validation(output: Path, methods: list[str], *_: object) -> bool:
+        (output / "report.json").write_text(json.dumps({"summary": [{"methods": methods}]}))
+        return methods == list(METHODS)
+
+    monkeypatch.setattr("lipcost.validate.report.run_validation", run_validation)
+    assert run(["validate", "--output", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("command", [[], ["table"], ["formula"], ["predict"], ["validate"]], ids=" ".join)
+def test_help(command: list[str]) -> None:
+    assert "Usage: " in output(*command, "--help")
+
+
+def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 0
+    assert "predict" in capsys.readouterr().out
+
+
+def test_a_process_of_its_own() -> None:
+    done = process("predict", "--all", *SIZES)
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout
+    failed = process("predict", "cpl", *SIZES, "--c-out", "8")
+    assert failed.returncode == 2
+    assert failed.stdout == ""
+    assert failed.stderr.startswith("error: cpl") and failed.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "absent"),
+    [
+        (["predict", "--all", *SIZES], ["torch", "sympy", "rich"]),
+        (["formula", "soc"], ["torch", "rich"]),
+        (["table"], ["torch", "rich"]),
+    ],
+    ids=" ".join,
+)
+def test_start_up_imports(args: list[str], absent: list[str]) -> None:
+    code = f"import sys; from lipcost.cli.main import run; run({args!r}); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(absent).isdisjoint(done.stderr.split())

@@ -1,0 +1,245 @@
+"""FLOPs, kernel launches and bytes moved by one layer, counted twice: by fvcore and at the dispatcher."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from ._fvcore import fvcore_macs, reals_per_mac
+from ._live import Mode, warmed_up
+
+CLASSES = ("conv", "matmul", "fft", "inverse", "pointwise")
+
+# What each operator costs, by its name without overload. Views, by the operator's schema, cost nothing, unlisted.
+#   conv, conv_backward, matmul   2 FLOPs per MAC (a bias, and its gradient, are not counted)
+#   fft_complex, fft_real         5 N log2 N per transform of N points, half that between real and complex
+#   inverse                       2 n^3 per matrix, 8 n^3 if complex (one LU-based call: Golub & Van Loan, section 3.2)
+#   pointwise                     1 per output element, real or complex
+#   reduction                     1 per input element, real or complex; in the class "pointwise"
+#   move                          0 FLOPs; reads its tensors, writes its output
+#   factory                       0 FLOPs; writes its output
+#   metadata                      no kernel at all
+RULES: dict[str, str] = {
+    "aten::convolution": "conv",
+    "aten::convolution_backward": "conv_backward",
+    "aten::mm": "matmul",
+    "aten::bmm": "matmul",
+    "aten::_fft_c2c": "fft_complex",
+    "aten::_fft_r2c": "fft_real",
+    "aten::_fft_c2r": "fft_real",
+    "aten::linalg_inv_ex": "inverse",
+    "aten::abs": "pointwise",
+    "aten::add": "pointwise",
+    "aten::add_": "pointwise",
+    "aten::clamp_min": "pointwise",
+    "aten::div": "pointwise",
+    "aten::eq": "pointwise",
+    "aten::gt": "pointwise",
+    "aten::lt": "pointwise",
+    "aten::masked_fill_": "pointwise",
+    "aten::minimum": "pointwise",
+    "aten::mul": "pointwise",
+    "aten::mul_": "pointwise",
+    "aten::neg": "pointwise",
+    "aten::polar": "pointwise",
+    "aten::pow": "pointwise",
+    "aten::reciprocal": "pointwise",
+    "aten::relu": "pointwise",
+    "aten::sgn": "pointwise",
+    "aten::sqrt": "pointwise",
+    "aten::sub": "pointwise",
+    "aten::threshold_backward": "pointwise",
+    "aten::where": "pointwise",
+    "aten::linalg_vector_norm": "reduction",
+    "aten::sum": "reduction",
+    "aten::_to_copy": "move",
+    "aten::cat": "move",
+    "aten::clone": "move",
+    "aten::constant_pad_nd": "move",
+    "aten::copy_": "move",
+    "aten::flip": "move",
+    "aten::select_backward": "move",
+    "aten::slice_backward": "move",
+    "aten::stack": "move",
+    "aten::eye": "factory",
+    "aten::fft_fftfreq": "factory",
+    "aten::fft_rfftfreq": "factory",
+    "aten::new_zeros": "factory",
+    "aten::ones_like": "factory",
+    "aten::zeros_like": "factory",
+    "aten::_linalg_check_errors": "metadata",
+    "aten::_unsafe_view": "metadata",
+    "aten::new_empty": "metadata",
+    "aten::new_empty_strided": "metadata",
+}
+
+
+@dataclass(frozen=True)
+class FlopMeasurement:
+    """Operation counts of one call, as :func:`measure_flops` defines them; "backward" is 0 in inference.
+
+    Attributes:
+        fvcore_macs: forward MACs by fvcore.
+        fvcore_by_class: the same by "conv" and "matmul".
+        unsupported: operators that fvcore met without a handler; always empty, for otherwise measuring fails.
+        macs_forward, macs_backward: MACs of convolutions and matrix products at the dispatcher.
+        flops_forward, flops_backward: FLOPs by class: conv, matmul, fft, inverse, pointwise.
+        launches_forward, launches_backward: operators dispatched, views and other metadata apart.
+        bytes_moved_forward, bytes_moved_backward: bytes of the tensors that they read and write.
+    """
+
+    fvcore_macs: int
+    fvcore_by_class: dict[str, int]
+    unsupported: tuple[str, ...]
+    macs_forward: int
+    macs_backward: int
+    flops_forward: dict[str, float]
+    flops_backward: dict[str, float]
+    launches_forward: int
+    launches_backward: int
+    bytes_moved_forward: int
+    bytes_moved_backward: int
+
+
+def measure_flops(layer: nn.Module, x: Tensor, mode: Mode = "train") -> FlopMeasurement:
+    """Count one call of a warmed-up copy of ``layer``: by fvcore (forward) and at the dispatcher (both directions).
+
+    1 MAC is one multiply-accumulate (fvcore's "flop"), a complex one is 4; FFTs and inverses have none. ``RULES`` gives
+    the FLOPs. An in-place operator reads and writes its output; a tensor argument counts numel × itemsize as seen, so
+    an expanded one counts in full. In "inference" the weights are cached and no backward runs; in "train" the backward
+    is ``torch.autograd.grad(y, [x, *parameters], g)``, under a dispatch mode, so gradients accumulate by ``add``.
+
+    Args:
+        layer: any module of one input and one output; it is left as it is.
+        x: its input, on the CPU.
+        mode: "train" or "inference".
+
+    Returns:
+        The counts; FLOPs of an FFT are floats, all else integers.
+
+    Raises:
+        ValueError: if an operator has no rule (it is named, never counted as zero), or as
+            :func:`lipcost.validate.measure_memory` does.
+
+    Source: the conventions of docs/conventions.md.
+
+    Example:
+        >>> import torch
+        >>> from lipcost.validate import measure_flops
+        >>> m = measure_flops(torch.nn.Conv2d(3, 8, 1), torch.ones(2, 3, 4, 4))  # 2·3·8·4·4 MACs, twice that backward
+        >>> m.fvcore_macs, m.macs_forward, m.macs_backward
+        (768, 768, 1536)
+    """
+    layer, x, gradient = warmed_up(layer, x, mode)
+    train = mode == "train"
+    backward = DispatchCounter()
+    with torch.set_grad_enabled(train):
+        by_class = fvcore_macs(layer, x)
+        with DispatchCounter() as forward:
+            y = layer(x)
+        if train:
+            with backward:
+                torch.autograd.grad(y, [x, *(p for p in layer.parameters() if p.requires_grad)], gradient)
+    return FlopMeasurement(
+        fvcore_macs=sum(by_class.values()),
+        fvcore_by_class=by_class,
+        unsupported=(),
+        macs_forward=forward.macs,
+        macs_backward=backward.macs,
+        flops_forward=forward.flops,
+        flops_backward=backward.flops,
+        launches_forward=forward.launches,
+        launches_backward=backward.launches,
+        bytes_moved_forward=forward.bytes_moved,
+        bytes_moved_backward=backward.bytes_moved,
+    )
+
+
+class DispatchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts MACs, FLOPs by class, launches and bytes moved of the operators dispatched while it is active.
+
+    Raises:
+        ValueError: on an operator that is no view and has no entry in ``RULES``.
+
+    Example:
+        >>> import torch
+        >>> from lipcost.validate.flops import DispatchCounter
+        >>> a = torch.ones(2, 3, 4, dtype=torch.complex64)
+        >>> with DispatchCounter() as counter:
+        ...     b = a @ a.transpose(1, 2)  # two complex products 3×4×3, 4 real MACs each
+        >>> counter.macs, counter.flops["matmul"], counter.launches, counter.bytes_moved
+        (288, 576, 1, 528)
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.macs = 0
+        self.flops: dict[str, float] = dict.fromkeys(CLASSES, 0)
+        self.launches = 0
+        self.bytes_moved = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        if not func.is_view:
+            self._count(func, args, _tensors((args, kwargs)), _tensors(out))
+        return out
+
+    def _count(self, func: Any, args: tuple[Any, ...], read: Sequence[Tensor], written: Sequence[Tensor]) -> None:
+        name = func.name().partition(".")[0]
+        rule = RULES.get(name)
+        if rule is None:
+            raise ValueError(f"operator {name} has no FLOP rule; lipcost.validate.flops.RULES has: {', '.join(RULES)}")
+        if rule == "metadata":
+            return
+        if rule in ("conv", "conv_backward", "matmul"):
+            macs = _macs(rule, args, written[0])
+            self.macs += macs
+            self.flops["matmul" if rule == "matmul" else "conv"] += 2 * macs
+        elif rule in ("fft_complex", "fft_real"):
+            self.flops["fft"] += _fft_flops(rule, args[0], written[0], args[1])
+        elif rule == "inverse":
+            self.flops["inverse"] += 2 * args[0].numel() * args[0].shape[-1] * reals_per_mac(args[0].dtype)
+        elif rule in ("pointwise", "reduction"):
+            self.flops["pointwise"] += (args[0] if rule == "reduction" else written[0]).numel()
+        self.launches += 1
+        moved = written if rule == "factory" else [*read, *written]
+        self.bytes_moved += sum(t.numel() * t.element_size() for t in moved)
+
+
+def _macs(rule: str, args: tuple[Any, ...], out: Tensor) -> int:
+    factor = reals_per_mac(out.dtype)
+    if rule == "matmul":  # (…, n, m) @ (…, m, p)
+        return factor * out.numel() * int(args[0].shape[-1])
+    if rule == "conv":  # input, weight, bias, stride, padding, dilation, transposed, …
+        x, weight, transposed = args[0], args[1], args[6]
+        return factor * _conv_macs(x if transposed else out, weight)
+    # grad_output, input, weight, bias_sizes, stride, padding, dilation, transposed, output_padding, groups, wanted:
+    # the gradients of input and weight take one convolution each, with as many MACs as the forward.
+    gradient, x, weight, transposed, wanted = args[0], args[1], args[2], args[7], args[10]
+    convolutions: int = sum(wanted[:2])
+    return factor * convolutions * _conv_macs(x if transposed else gradient, weight)
+
+
+def _conv_macs(swept: Tensor, weight: Tensor) -> int:
+    """Each position of the swept tensor (b, c, h, w) meets the whole weight, whatever the groups."""
+    return swept.shape[0] * math.prod(swept.shape[2:]) * weight.numel()
+
+
+def _fft_flops(rule: str, x: Tensor, out: Tensor, dims: Sequence[int]) -> float:
+    points = x if rule == "fft_complex" or not x.is_complex() else out
+    flops = 5 * points.numel() * math.log2(math.prod(points.shape[d] for d in dims))
+    return flops if rule == "fft_complex" else flops / 2
+
+
+def _tensors(tree: object) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]

@@ -1,0 +1,256 @@
+"""Memory of one layer, measured: the storages that autograd keeps and the peaks of live bytes, seen in two ways."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import takewhile
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._pytree import tree_leaves
+
+from ._live import Event, LiveStorage, Mode, prompt_frees, warmed_up
+
+WRAPPED_SCALAR_BYTES = 16  # one complex128, the largest Python scalar that torch wraps in a tensor
+
+
+@dataclass(frozen=True)
+class MemoryMeasurement:
+    """Bytes of one call of a layer, as :func:`measure_memory` defines them.
+
+    Attributes:
+        parameter_bytes: distinct storages of the parameters.
+        buffer_bytes: those of the buffers, persistent or not, that are no parameter's.
+        cache_bytes: those of the weights kept in eval mode that are neither; 0 in training.
+        saved_bytes: those that autograd keeps for backward, without x, parameters and buffers; 0 in inference.
+        tracker_peak_bytes: most live bytes, the base included, under :class:`LiveStorage`. An active dispatch mode
+            makes autograd accumulate gradients out of place, so this may exceed plain eager's.
+        profiler_peak_bytes: most live bytes, the base included, in plain eager by the allocator's events, without
+            operator-internal scratch and without wrapped Python scalars.
+        scratch_bytes: how much higher the peak is with operator-internal scratch; the convolution backend's choice.
+        host_scalar_bytes: most live bytes of Python scalars wrapped as 0-dim CPU tensors, in no other figure here.
+    """
+
+    parameter_bytes: int
+    buffer_bytes: int
+    cache_bytes: int
+    saved_bytes: int
+    tracker_peak_bytes: int
+    profiler_peak_bytes: int
+    scratch_bytes: int
+    host_scalar_bytes: int
+
+
+def measure_memory(layer: nn.Module, x: Tensor, mode: Mode = "train") -> MemoryMeasurement:
+    """Measure the memory of one call on the CPU, in bytes, by three means that know nothing of any formula.
+
+    A copy of ``layer`` is called once to warm up (lazy buffers, the eval cache), then measured three times:
+
+    * saved tensors, by ``torch.autograd.graph.saved_tensors_hooks``: the distinct storages still packed when the
+      forward has ended. A packed tensor counts only if an operator returned its storage (:class:`LiveStorage`
+      knows them), which leaves out Python scalars that autograd wraps in 0-dim tensors, whatever their dtype, and
+      keeps genuine 0-dim results such as a norm;
+    * live storages, by :class:`LiveStorage`;
+    * the allocator's events, by ``torch.profiler``. An *operator* is what a dispatch mode sees as a unit:
+      composite-implicit ones (matmul, conv2d, ...) are transparent, and the copy of a lazily conjugated input is one
+      of its own. What one call of an operator allocates and frees is scratch; up to 16 bytes allocated while no
+      operator runs are a wrapped Python scalar.
+
+    In "train" the call is ``y = layer(x); torch.autograd.grad(y, [x, *parameters], g)`` in plain eager, and the base of
+    the peaks is x, g (contiguous, shaped as y), parameters and buffers. In "inference" it is ``layer(x)`` without
+    gradients and with cached weights, and the base is x, parameters, buffers and cache. Peaks end when the call
+    returns. The sizes of lazy buffers are the layer's own: one never trained keeps its initial ones in inference.
+
+    Args:
+        layer: any module of one input and one output; it is copied and left as it is.
+        x: its input, floating-point or complex, on the CPU.
+        mode: "train" or "inference".
+
+    Returns:
+        The measurement.
+
+    Raises:
+        ValueError: if ``mode`` is another, or x is integer or not on the CPU.
+        RuntimeError: in "train", from autograd, if a parameter that requires grad does not reach the output.
+
+    Source: the protocol of docs/conventions.md; event trees: torch.profiler's memory timeline.
+
+    Example:
+        >>> import torch
+        >>> from lipcost.validate import measure_memory
+        >>> m = measure_memory(torch.nn.ReLU(), torch.ones(8))  # 32 bytes each: x, g, y (saved), the gradient of x
+        >>> m.saved_bytes, m.tracker_peak_bytes, m.profiler_peak_bytes
+        (32, 128, 128)
+    """
+    call = _Call(layer, x, mode)
+    base, fixed = _bytes(call.base), [*call.parameters, *call.buffers]
+    tensors, scalars, everything = call.profile()
+    return MemoryMeasurement(
+        parameter_bytes=_bytes(call.parameters),
+        buffer_bytes=_bytes(fixed) - _bytes(call.parameters),
+        cache_bytes=_bytes([*fixed, *call.cache]) - _bytes(fixed),
+        saved_bytes=call.saved_bytes(),
+        tracker_peak_bytes=call.track()[0],
+        profiler_peak_bytes=base + tensors,
+        scratch_bytes=everything - tensors,
+        host_scalar_bytes=scalars,
+    )
+
+
+def trace_events(layer: nn.Module, x: Tensor, mode: Mode = "train") -> list[Event]:
+    """The allocations and frees of one call, in order, as :class:`LiveStorage` sees them.
+
+    Args:
+        layer: the layer; a copy is measured.
+        x: its input.
+        mode: "train" (forward and backward) or "inference" (forward, cached weights), as in :func:`measure_memory`.
+
+    Returns:
+        (operator, +bytes) and ("free", -bytes). In "train" the output is freed at the end and the gradients are not; in
+        "inference" the output is not.
+
+    Example:
+        >>> import torch
+        >>> from lipcost.validate.memory import trace_events
+        >>> trace_events(torch.nn.ReLU(), torch.ones(8), "inference")
+        [('aten.relu.default', 32)]
+    """
+    return _Call(layer, x, mode).track()[1]
+
+
+class _Call:
+    """One call of a warmed-up copy of ``layer``, and ``base``, the tensors that exist before it."""
+
+    def __init__(self, layer: nn.Module, x: Tensor, mode: Mode) -> None:
+        self.layer, self.x, gradient = warmed_up(layer, x, mode)
+        self.training = mode == "train"
+        self.parameters = list(self.layer.parameters())
+        self.buffers = list(self.layer.buffers())
+        caches = tree_leaves([getattr(m, "_cache", None) for m in self.layer.modules()])
+        self.cache = [t for t in caches if isinstance(t, Tensor)]
+        self.gradient = [gradient] if self.training else []
+        self.base = [self.x, *self.gradient, *self.parameters, *self.buffers, *self.cache]
+        with LiveStorage(self.base):
+            self.run()  # an operator's first call under a dispatch mode may hold on to its arguments for a while
+
+    def run(self) -> object:
+        """The call itself; what it returns must be kept alive while measuring."""
+        if not self.training:
+            with torch.no_grad():
+                return self.layer(self.x)
+        y = self.layer(self.x)
+        return torch.autograd.grad(y, [self.x, *(p for p in self.parameters if p.requires_grad)], self.gradient)
+
+    def track(self) -> tuple[int, list[Event]]:
+        """Peak and events under :class:`LiveStorage`."""
+        tracker = LiveStorage(self.base)
+        with prompt_frees(), tracker:
+            result = self.run()
+        events = list(tracker.events)  # a copy, before the result is freed
+        del result
+        return tracker.peak, events
+
+    def saved_bytes(self) -> int:
+        """Bytes that autograd keeps at the end of the forward."""
+        if not self.training:
+            return 0
+        tracker = LiveStorage(self.base)
+        kept: weakref.WeakSet[_Saved] = weakref.WeakSet()  # weak: a graph may die during the forward
+
+        def pack(tensor: Tensor) -> _Saved:
+            saved = _Saved(tensor.detach())
+            if tracker.knows(tensor):
+                kept.add(saved)
+            return saved
+
+        with prompt_frees(), tracker:
+            with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved.tensor):
+                y = self.layer(self.x)
+            fixed = [self.x, *self.parameters, *self.buffers]
+            total = _bytes([*fixed, *(saved.tensor for saved in kept)]) - _bytes(fixed)
+        del y
+        return total
+
+    def profile(self) -> tuple[int, int, int]:
+        """Most bytes allocated and not yet freed: in tensors, in wrapped scalars, in tensors and scratch."""
+        with prompt_frees(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+            result = self.run()
+        del result
+        kineto = profiler.profiler and profiler.profiler.kineto_results
+        return _peaks(_allocations(kineto.experimental_event_tree()))
+
+
+class _Saved:
+    """What a saved-tensor hook returns: holds the storage without the graph, which would be a cycle."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+Allocation = tuple[int, int, int | None]  # address, bytes (negative: freed), the operator call that was running
+
+
+def _allocations(events: Iterable[Any], operator: int | None = None) -> Iterator[Allocation]:
+    """The allocator's events below ``events``, in time order."""
+    for event in events:
+        if event.tag.name == "Allocation":
+            yield event.extra_fields.ptr, event.extra_fields.alloc_size, operator
+        elif operator is None and _is_operator(event.name):
+            # An operator that knows no lazy conjugation or negation first gets copies of such inputs, made above a
+            # dispatch mode, which sees them as operators of their own.
+            copies = list(takewhile(lambda child: child.name == "aten::clone", event.children))
+            yield from _allocations(copies)
+            yield from _allocations(event.children[len(copies) :], event.id)
+        else:
+            yield from _allocations(event.children, operator)
+
+
+@cache
+def _is_operator(name: str) -> bool:
+    """Whether a dispatch mode would see the profiled range ``name`` as one operator (``name`` lacks the overload)."""
+    return not all(_composite_overloads().get(name, (True,)))
+
+
+@cache
+def _composite_overloads() -> dict[str, list[bool]]:
+    """For each ATen operator, whether its overloads, out variants apart, are composite-implicit."""
+    found: dict[str, list[bool]] = {}
+    for full in torch._C._dispatch_get_all_op_names():
+        name, _, overload = full.partition(".")
+        if name.startswith("aten::") and not overload.endswith("out"):
+            implicit = torch._C._dispatch_has_kernel_for_dispatch_key(full, "CompositeImplicitAutograd")
+            found.setdefault(name, []).append(implicit)
+    return found
+
+
+def _peaks(allocations: Iterable[Allocation]) -> tuple[int, int, int]:
+    events = list(allocations)
+    kinds: dict[int, str] = {}  # index of the event -> "tensor", "scratch" or "scalar"
+    born: dict[int, int] = {}  # address -> index of its allocation
+    for i, (address, size, operator) in enumerate(events):
+        if size > 0:
+            born[address] = i
+            kinds[i] = "scalar" if operator is None and size <= WRAPPED_SCALAR_BYTES else "tensor"
+        elif address in born:
+            start = born.pop(address)
+            if operator is not None and operator == events[start][2]:
+                kinds[start] = "scratch"
+            kinds[i] = kinds[start]
+    live = dict.fromkeys(("tensor", "scratch", "scalar"), 0)
+    tensors = scalars = everything = 0
+    for i, kind in sorted(kinds.items()):
+        live[kind] += events[i][1]
+        tensors, scalars = max(tensors, live["tensor"]), max(scalars, live["scalar"])
+        everything = max(everything, live["tensor"] + live["scratch"])
+    return tensors, scalars, everything
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    """Bytes of the distinct storages of ``tensors``."""
+    storages = (tensor.untyped_storage() for tensor in tensors)
+    return sum({storage._cdata: storage.nbytes() for storage in storages}.values())
