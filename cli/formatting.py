@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -24,8 +24,8 @@ def unit(quantity: str) -> str:
     return "" if quantity.startswith("launches") else "B"
 
 
-def scale(value: float, unit: str) -> tuple[float, str]:
-    """The prefixed unit in which ``value`` is readable, and that unit's size: powers of 1024 for bytes, of 1000 else.
+def scale(value: int, unit: str) -> tuple[int, str]:
+    """Size and name of the prefixed unit in which ``value`` is readable: powers of 1024 for bytes, of 1000 else.
 
     >>> scale(3 * 2**20, "B")
     (1048576, 'MiB')
@@ -49,23 +49,14 @@ def readable(value: int, unit: str) -> str:
     return f"{value / size:.4g} {name}"
 
 
-def column(values: Iterable[int | None], unit: str) -> tuple[str, list[str]]:
-    """Many values in one unit, the largest one's, so that a column can be compared by eye; and the unit's name.
+def column(values: Sequence[int], unit: str) -> tuple[str, list[str]]:
+    """Many values in one unit, so that a column can be compared by eye: the smallest value's; and the unit's name.
 
-    >>> column([3 * 2**20, 2**10, None], "B")
-    ('MiB', ['3.00', '<0.01', ''])
+    >>> column([1500 * 2**20, 3 * 2**20, 0], "B")
+    ('MiB', ['1,500.00', '3.00', '0.00'])
     """
-    values = list(values)
-    size, name = scale(max((value for value in values if value is not None), default=0), unit)
-    cells = []
-    for value in values:
-        if value is None:
-            cells.append("")
-        elif 0 < value / size < 0.01:
-            cells.append("<0.01")
-        else:
-            cells.append(f"{value / size:,.2f}")
-    return name, cells
+    size, name = scale(min((value for value in values if value > 0), default=0), unit)
+    return name, [f"{value / size:,.2f}" for value in values]
 
 
 def polynomial(expression: sympy.Expr) -> str:

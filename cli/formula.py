@@ -31,18 +31,18 @@ def formula(
     from lipcost.costmodel import QUANTITIES
     from lipcost.costmodel import formula as expression
 
-    values = settings(fixed or [])
+    values = settings(fixed or [], [method], others=("b", "s", "c", "c_in", "c_out", "k"))
     if quantity is not None:
         names = [quantity]
     else:
         names = [name for name in QUANTITIES if part is None or not name.endswith("_bytes")]  # only counts have parts
-    options = {"mode": mode, "part": part, "dtype": dtype, "bias": bias, "rectangular": rectangular}
-    formulas = {name: expression(method, name, **options, **values) for name in names}
-    texts = {name: sympy.latex(value) if latex else str(value) for name, value in formulas.items()}
+    texts = {}
+    for name in names:
+        value = expression(
+            method, name, mode=mode, part=part, dtype=dtype, bias=bias, rectangular=rectangular, **values
+        )
+        texts[name] = sympy.latex(value) if latex else str(value)
+        if not json:  # at once: some take seconds
+            print(texts[name] if quantity is not None else f"{name} = {texts[name]}", flush=True)
     if json:
-        print_json({"method": method, **options, "formulas": texts})
-    elif quantity is not None:
-        print(texts[quantity])
-    else:
-        for name, text in texts.items():
-            print(f"{name} = {text}")
+        print_json({"method": method, "mode": mode, "part": part, "dtype": dtype, "bias": bias, "formulas": texts})

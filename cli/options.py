@@ -28,15 +28,22 @@ Bias = Annotated[bool, typer.Option(help="Whether the layer has a bias.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def settings(assignments: Sequence[str]) -> dict[str, int]:
-    """The assignments of ``--set``.
+def settings(assignments: Sequence[str], methods: Sequence[str], others: Sequence[str] = ()) -> dict[str, Any]:
+    """The assignments of ``--set``: iteration counts of ``methods``, or one of the ``others``.
 
-    >>> settings(["terms=12"])
+    >>> settings(["terms=12"], ["soc"])
     {'terms': 12}
     """
+    from lipcost.costmodel.predict import lookup
+
+    known = [*others, *dict.fromkeys(option for method in methods for option in lookup(method).options)]
     result = {}
     for assignment in assignments:
         name, _, value = assignment.partition("=")
+        if name not in known:
+            raise ValueError(
+                f"--set has no name {name!r} for {', '.join(methods)}; valid: {', '.join(known) or 'none'}"
+            )
         try:
             result[name] = int(value)
         except ValueError:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import sympy
 
+from ._method import Method
 from ._symbols import B, C, C_IN, C_OUT, H, M, S
 from ._vectorised import compiled
 
+Result = TypeVar("Result")
 Path = tuple[tuple[Any, bool], ...]  # the conditions met on the way, with the answer taken
-Ranges = dict[Any, tuple[int, int]]
+Ranges = dict[Any, tuple[int, int]]  # the smallest and the largest value of each symbol
 Outcome = tuple[sympy.Expr, ...]  # the candidates of a maximum; one where there is none to take
 
 
@@ -24,17 +26,17 @@ class Grid:
     that exists is met here.
 
     Args:
-        accepts: whether a method accepts (s, k).
+        method: whose ``check`` says which configurations exist.
         symbols: further symbols, the iteration counts, which take two values each.
     """
 
-    def __init__(self, accepts: Callable[[int, int], bool], symbols: Sequence[sympy.Symbol]) -> None:
+    def __init__(self, method: type[Method], symbols: Sequence[sympy.Symbol]) -> None:
         ranges = {B: (1, 2, 5), S: (1, 2, 3, 4, 5, 8), C: (1, 2, 3), C_IN: (1, 2, 3), C_OUT: (1, 2, 3), M: (0, 1, 2, 3)}
         points = np.meshgrid(*ranges.values(), *[(2, 5)] * len(symbols), indexing="ij")
         self.symbols = (*ranges, *symbols)
         columns = [p.ravel() for p in points]
         s, m = columns[1], columns[5]
-        valid = np.array([accepts(int(a), 2 * int(b) + 1) for a, b in zip(s, m, strict=True)])
+        valid = np.array([_accepts(method, int(a), 2 * int(b) + 1) for a, b in zip(s, m, strict=True)])
         self.values = {symbol: column[valid] for symbol, column in zip(self.symbols, columns, strict=True)}
         self.values[H] = self.values[S] // 2
 
@@ -55,14 +57,17 @@ class Grid:
         return self.evaluate(condition).astype(bool)
 
 
-def explore(
-    run: Callable[[Callable[[Any], bool]], Any], read: Callable[[Any, Ranges], Outcome], grid: Grid
-) -> dict[Path, Outcome]:
-    """Every way through the branches of ``run(decide)``, and what ``read(result, ranges)`` makes of its result.
+def _accepts(method: type[Method], s: int, k: int) -> bool:
+    try:
+        method.check(s, k)
+    except ValueError:
+        return False
+    return True
 
-    ``ranges`` gives the smallest and the largest value that each symbol takes on that way.
-    """
-    outcomes: dict[Path, Outcome] = {}
+
+def explore(run: Callable[[Callable[[Any], bool]], Result], grid: Grid) -> dict[Path, tuple[Result, Ranges]]:
+    """Every way through the branches of ``run(decide)``: its result and the range of each symbol on that way."""
+    results: dict[Path, tuple[Result, Ranges]] = {}
     waiting: list[Path] = [()]
     while waiting:
         path = list(waiting.pop())
@@ -83,10 +88,8 @@ def explore(
 
         result = run(decide)
         region = grid.where(tuple(path))
-        outcomes[tuple(path)] = read(
-            result, {x: (int(v[region].min()), int(v[region].max())) for x, v in grid.values.items()}
-        )
-    return outcomes
+        results[tuple(path)] = result, {x: (int(v[region].min()), int(v[region].max())) for x, v in grid.values.items()}
+    return results
 
 
 def _canonical(condition: Any) -> Any:
@@ -112,10 +115,10 @@ def join(outcomes: dict[Path, sympy.Expr], grid: Grid, depth: int = 0) -> sympy.
         region = grid.where((*prefix, (condition, not answer)))
         if here == other or np.array_equal(grid.evaluate(here)[region], grid.evaluate(other)[region]):
             return here
-    return sympy.Piecewise(*_pieces(sides[True], condition), *_pieces(sides[False], sympy.true))
+    return sympy.Piecewise(*pieces(sides[True], condition), *pieces(sides[False], sympy.true))
 
 
-def _pieces(expression: sympy.Expr, condition: Any) -> list[tuple[sympy.Expr, Any]]:
+def pieces(expression: sympy.Expr, condition: Any) -> list[tuple[sympy.Expr, Any]]:
     """The pieces of an expression, each under a further condition."""
     if isinstance(expression, sympy.Piecewise):
         return [(piece, sympy.And(condition, own)) for piece, own in expression.args]

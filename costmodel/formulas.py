@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import sympy
 
-from ._cases import Grid, Outcome, Path, Ranges, explore, join
+from ._closed_form import SIZES, Setting, closed_form
 from ._method import Method
-from ._methods import METHODS
-from ._peak import in_variables, peak_candidates
-from ._record import QUANTITIES, Recording, record
+from ._record import QUANTITIES
 from ._symbols import B, C, C_IN, C_OUT, H, K, M, S, option_symbol
 from ._vectorised import compiled
 from .predict import PARTS, channels, check_configuration, check_mode, lookup, positive, resolve_options, width
-
-SIZES = {"b": B, "s": S, "c": C, "c_in": C_IN, "c_out": C_OUT, "k": 2 * M + 1}
-ANCHOR = 3  # iteration count that formulas are anchored at: from the second iteration on, all are alike
-
-Fixed = tuple[tuple[str, int], ...]
 
 
 def formula(
@@ -69,19 +61,17 @@ def formula(
     resolve_options(cls, options)
     for name, value in sizes.items():
         positive(name, value)
-    raw = _raw(
-        method,
-        quantity,
-        check_mode(mode) == "train",
-        part,
-        width(cls, dtype),
-        bias,
-        rectangular,
-        in_place,
-        tuple(sizes.items()),
-        tuple(options.items()),
+    setting = Setting(
+        method=method,
+        train=check_mode(mode) == "train",
+        bytes_each=width(cls, dtype),
+        bias=bias,
+        rectangular=rectangular and not cls.square,
+        in_place=in_place,
+        sizes=tuple(sizes.items()),
+        counts=tuple(options.items()),
     )
-    return _readable(raw)
+    return _readable(closed_form(setting, quantity, part))
 
 
 def evaluate(
@@ -112,123 +102,25 @@ def evaluate(
     """
     cls = lookup(method)
     _check_quantity(quantity, None)
-    train, bytes_each = check_mode(mode) == "train", width(cls, dtype)
     sizes = {name: values.pop(name) for name in SIZES if name in values}
-    option = resolve_options(cls, {name: 1 for name in values}) | {n: cls.options[n] for n in cls.options} | values
+    resolve_options(cls, dict.fromkeys(values, 1))
     c_in, c_out = channels(sizes.get("c"), sizes.get("c_in"), sizes.get("c_out"))
-    given = {"b": sizes["b"], "s": sizes["s"], "c_in": c_in, "c_out": c_out, "k": sizes.get("k", 3), **option}
+    given = {"b": sizes["b"], "s": sizes["s"], "c_in": c_in, "c_out": c_out, "k": sizes.get("k", 3)}
+    given |= {**cls.options, **values}
     arrays = dict(zip(given, np.broadcast_arrays(*(_integers(n, v) for n, v in given.items())), strict=True))
     _check_arrays(cls, arrays)
-    square = bool((arrays["c_in"] == arrays["c_out"]).all())
-
-    def values_at(where: np.ndarray, fixed: Fixed) -> np.ndarray:
-        raw = _raw(method, quantity, train, None, bytes_each, bias, not square, True, fixed, ())
-        a = {name: array[where] for name, array in arrays.items()}
-        point = {B: a["b"], S: a["s"], C: a["c_in"], C_IN: a["c_in"], C_OUT: a["c_out"], M: a["k"] // 2, H: a["s"] // 2}
-        point |= {option_symbol(name): a[name] for name in option}
-        return np.broadcast_to(compiled(raw, list(point))(*point.values()), a["b"].shape)
-
-    everywhere = np.ones(arrays["b"].shape, bool)
-    if not cls.unrolled:
-        return values_at(everywhere, ()).reshape(everywhere.shape)
-    result = np.zeros(everywhere.shape, np.int64)
-    for k in np.unique(arrays["k"]):
-        where = arrays["k"] == k
-        result[where] = values_at(where, (("k", int(k)),))
-    return result
-
-
-@lru_cache(maxsize=1024)
-def _raw(
-    method: str,
-    quantity: str,
-    train: bool,
-    part: str | None,
-    bytes_each: int,
-    bias: bool,
-    rectangular: bool,
-    in_place: bool,
-    sizes: Fixed,
-    options: Fixed,
-) -> sympy.Expr:
-    """The expression in b, s, c, m = (k-1)/2, h = ⌊s/2⌋ and the iteration counts."""
-    cls, fixed, counts = METHODS[method], dict(sizes), dict(options)
-    value = {name: fixed.get(name, symbol) for name, symbol in SIZES.items()}
-    c_in, c_out = (value["c_in"], value["c_out"]) if rectangular and not cls.square else (value["c"], value["c"])
-    free = [name for name in cls.options if name not in counts]
-    grid = Grid(lambda s, k: _accepts(cls, s, k), [option_symbol(name) for name in free])
-
-    def outcomes(k: Any, counts: dict[str, int]) -> dict[Path, Outcome]:
-        def run(decide: Any) -> Recording:
-            return record(
-                cls,
-                b=value["b"],
-                s=value["s"],
-                c_in=c_in,
-                c_out=c_out,
-                k=k,
-                bias=bias,
-                train=train,
-                width=bytes_each,
-                option=counts,
-                in_place=in_place,
-                decide=decide,
-            )
-
-        def read(recording: Recording, ranges: Ranges) -> Outcome:
-            if quantity == "peak_bytes":
-                return peak_candidates(recording.events, recording.start, ranges)
-            return (sympy.expand(in_variables(recording.quantity(quantity, part), ranges)),)
-
-        return explore(run, read, grid)
-
-    def in_counts(k: Any) -> dict[Path, Outcome]:
-        return _linear_in_counts(lambda step: outcomes(k, counts | step), free)
-
-    if not cls.unrolled or "k" in fixed:
-        return _joined(in_counts(value["k"]), grid)
-    first, *others = [_joined_each(in_counts(2 * m + 1)) for m in range(6)]
-    general = {path: _polynomial([o[path] for o in others]) for path in others[0]}
-    return sympy.Piecewise((join(general, grid), M > 0), (join(first, grid), True))
-
-
-def _linear_in_counts(outcomes: Any, names: list[str]) -> dict[Path, Outcome]:
-    """Outcomes with iteration counts as symbols: loops are not nested, so each adds the same per iteration."""
-    anchor = dict.fromkeys(names, ANCHOR)
-    base = outcomes(anchor)
-    result = {path: list(outcome) for path, outcome in base.items()}
-    for name in names:
-        step = outcomes(anchor | {name: ANCHOR + 1})
-        for path, outcome in base.items():
-            if len(step[path]) != len(outcome):
-                raise ValueError(f"no closed form in {name}; give a number for it")
-            for i, (one, more) in enumerate(zip(outcome, step[path], strict=True)):
-                result[path][i] += (option_symbol(name) - ANCHOR) * (more - one)
-    return {path: tuple(sympy.expand(e) for e in outcome) for path, outcome in result.items()}
-
-
-def _joined_each(outcomes: dict[Path, Outcome]) -> dict[Path, sympy.Expr]:
-    return {path: _maximum(outcome) for path, outcome in outcomes.items()}
-
-
-def _joined(outcomes: dict[Path, Outcome], grid: Grid) -> sympy.Expr:
-    return join(_joined_each(outcomes), grid)
-
-
-def _maximum(outcome: Outcome) -> sympy.Expr:
-    return outcome[0] if len(outcome) == 1 else sympy.Max(*outcome, evaluate=False)
-
-
-def _polynomial(values: list[sympy.Expr]) -> sympy.Expr:
-    """The polynomial in m with ``values`` at m = 1, 2, …, by Newton's forward differences; the last one checks the degree."""
-    differences, row = [], values
-    while row:
-        differences.append(row[0])
-        row = [sympy.expand(b - a) for a, b in zip(row, row[1:])]
-    if differences[-1] != 0:
-        raise ValueError("no closed form in k; give a number for it")
-    terms = (d * sympy.binomial(M - 1, j).expand(func=True) for j, d in enumerate(differences))
-    return sympy.expand(sympy.Add(*terms))
+    setting = Setting(
+        method=method,
+        train=check_mode(mode) == "train",
+        bytes_each=width(cls, dtype),
+        bias=bias,
+        rectangular=not cls.square and bool((arrays["c_in"] != arrays["c_out"]).any()),
+    )
+    point = {B: arrays["b"], S: arrays["s"], C: arrays["c_in"], C_IN: arrays["c_in"], C_OUT: arrays["c_out"]}
+    point |= {M: arrays["k"] // 2, H: arrays["s"] // 2}
+    point |= {option_symbol(name): arrays[name] for name in cls.options}
+    result = compiled(closed_form(setting, quantity), list(point))(*point.values())
+    return np.broadcast_to(result, arrays["b"].shape)
 
 
 def _readable(raw: sympy.Expr) -> sympy.Expr:
@@ -255,14 +147,6 @@ def _check_quantity(quantity: str, part: str | None) -> None:
         raise ValueError(f"unknown quantity {quantity!r}; quantities: {', '.join(QUANTITIES)}")
     if part is not None and (part not in PARTS or quantity.endswith("_bytes")):
         raise ValueError(f"no part {part!r} of {quantity}; parts: {', '.join(PARTS)}, of counts only, not of bytes")
-
-
-def _accepts(cls: type[Method], s: int, k: int) -> bool:
-    try:
-        cls.check(s, k)
-    except ValueError:
-        return False
-    return True
 
 
 def _integers(name: str, value: Any) -> np.ndarray:

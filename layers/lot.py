@@ -17,9 +17,11 @@ class LOTConv2d(LipschitzConv2d):
 
     Source: Xu, Li & Li, "LOT: Layer-wise Orthogonal Training on Improving l2 Certified Robustness", NeurIPS 2022.
 
-    The inverse square root is the limit of t coupled Newton iterations on VV* + 10⁻⁴I divided by its Frobenius norm. The
-    crop makes the layer 1-Lipschitz but orthogonal only for k = 1. A square layer starts at the identity. The published code
-    also computes the last iterate of Y, which nothing reads; here it is left out.
+    The inverse square root is the limit of t coupled Newton iterations on VV* + εI divided by its Frobenius norm. The
+    crop makes the layer 1-Lipschitz but orthogonal only for k = 1. A square layer starts at the identity. As published, but
+    for three things: ε is 10⁻⁴ in float32 only and 10⁻¹² in float64, where the published value would cost the orthogonality
+    (a singular value w becomes w/√(w²+ε)); a rectangular layer starts at a random orthogonal centre tap, from which t = 10
+    iterations converge; and the last iterate of Y, which nothing reads, is not computed.
 
     Args:
         in_channels: c_in.
@@ -43,7 +45,6 @@ class LOTConv2d(LipschitzConv2d):
     method = "lot"
     dtypes = FFT_FLOATS
     depends_on_size = True
-    epsilon = 1e-4
 
     def __init__(
         self,
@@ -59,13 +60,20 @@ class LOTConv2d(LipschitzConv2d):
         self.iterations = positive("iterations", iterations)
         super().__init__(in_channels, out_channels, kernel_size, bias=bias, device=device, dtype=dtype)
 
+    @property
+    def epsilon(self) -> float:
+        """What is added to the diagonal, by the precision in force."""
+        return 1e-12 if self.weight.dtype == torch.float64 else 1e-4
+
     def reset_parameters(self) -> None:
-        """Identity kernel and zero bias where c_in = c_out, else as torch.nn.Conv2d."""
+        """Identity kernel and zero bias where c_in = c_out, else a random orthogonal centre tap and torch.nn.Conv2d's bias."""
         super().reset_parameters()
-        if self.in_channels == self.out_channels:
-            nn.init.dirac_(self.weight)
-            if self.bias is not None:
-                nn.init.zeros_(self.bias)
+        centre = self.kernel_size // 2
+        nn.init.dirac_(self.weight)
+        if self.in_channels != self.out_channels:
+            nn.init.orthogonal_(self.weight[:, :, centre, centre])
+        elif self.bias is not None:
+            nn.init.zeros_(self.bias)
 
     def parameter_transform(self, size: tuple[int, int]) -> tuple[Tensor]:
         pad = 2 * (self.kernel_size // 2)

@@ -72,9 +72,9 @@ def test_table_json() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_formula_prints_every_quantity(method: str) -> None:
-    lines = output("formula", method).splitlines()
+    lines = output("formula", method, "--set", "k=3").splitlines()
     assert [line.split(" = ")[0] for line in lines] == list(QUANTITIES)
-    assert lines[0] == f"macs_forward = {formula(method, 'macs_forward')}"
+    assert lines[0] == f"macs_forward = {formula(method, 'macs_forward', k=3)}"
 
 
 def test_formula_options() -> None:
@@ -137,7 +137,7 @@ def test_settings_reach_the_methods_that_know_them() -> None:
         (["formula", "soc", "--part", "output"], ["'output'", "input", "parameter"]),
         (["predict", "soc", "-b", "0", "-s", "16", "-c", "4"], ["b", "0"]),
         (["predict", "soc", "-b", "8", "-s", "-1", "-c", "4"], ["s", "-1"]),
-        (["predict", "soc", "-b", "8", "-s", "16", "-c", "0"], ["c", "0"]),
+        (["predict", "soc", "-b", "8", "-s", "16", "-c", "0"], ["c_in", "0"]),
         (["predict", "soc", *SIZES, "-k", "0"], ["k", "0"]),
         (["predict", "soc", *SIZES, "--c-out", "0"], ["c_out", "0"]),
         (["predict", "soc", "-b", "8.5", "-s", "16", "-c", "4"], ["-b", "integer", "'8.5'"]),
@@ -155,6 +155,9 @@ def test_settings_reach_the_methods_that_know_them() -> None:
         (["predict", "soc", *SIZES, "--set", "terms=0"], ["terms", "0"]),
         (["predict", "soc", *SIZES, "--set", "terms=two"], ["'terms=two'", "NAME=INTEGER"]),
         (["predict", "soc", *SIZES, "--set", "terms"], ["'terms'", "NAME=INTEGER"]),
+        (["predict", "soc", *SIZES, "--set", "b=3"], ["'b'", "terms"]),
+        (["predict", "socks", *SIZES, "--set", "terms=3"], ["'socks'"]),
+        (["formula", "soc", "--set", "mode=3"], ["'mode'", "terms", "k"]),
         (["predict", *SIZES], ["--all", *METHODS]),
         (["predict", "soc", "--all", *SIZES], ["--all", "soc"]),
         (["predict", "--all", "-b", "0", "-s", "16", "-c", "4"], ["b", "0"]),

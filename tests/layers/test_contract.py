@@ -322,10 +322,7 @@ def test_bfloat16(method: str) -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_compiles_to_one_graph(method: str, training: bool, request: pytest.FixtureRequest) -> None:
-    if method == "cpl":
-        reason = "another image size starts from a torch.Generator, which a graph cannot create"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+def test_compiles_to_one_graph(method: str, training: bool) -> None:
     torch.compiler.reset()
     layer, x = make(method).train(training), image()
     twin = copy.deepcopy(layer)
