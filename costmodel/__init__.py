@@ -1,7 +1,7 @@
 """The cost model: FLOPs, memory, traffic and launches of 1-Lipschitz convolutions, in closed form. Needs no torch.
 
-``METHODS`` names the methods; ``predict`` gives numbers for one configuration; ``formula`` gives the expression in b, s, c, k and the
-iteration counts; ``evaluate`` applies it to arrays; ``leading_order`` gives its O(·).
+``METHODS`` names the methods; ``predict`` gives numbers for one configuration; ``formula`` gives the expression in b,
+s, c, k and the iteration counts; ``evaluate`` applies it to arrays; ``leading_order`` gives its O(·).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Case analysis: run a program on symbols once per way through its branches, and join the outcomes to one expression."""
+"""Case analysis: run a program on symbols once per way through its branches, join the outcomes to one expression."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import sympy
 
 from ._method import Method
-from ._symbols import B, C, C_IN, C_OUT, H, M, S
+from ._symbols import C_IN, C_OUT, B, C, H, M, S
 from ._vectorised import compiled
 
 Result = TypeVar("Result")

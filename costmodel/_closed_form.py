@@ -1,15 +1,16 @@
 """From recordings in symbols to one expression.
 
-Sizes are symbols on the tape; loop lengths cannot be. An iteration count t enters linearly, as every pass through a loop
-does the same from the second on, so two recordings give the line. The kernel size of a method whose program loops over it
-enters as a polynomial, found by finite differences.
+Sizes are symbols on the tape; loop lengths cannot be. An iteration count t enters linearly, as every pass through a
+loop does the same from the second on, so two recordings give the line. The kernel size of a method whose program loops
+over it enters as a polynomial, found by finite differences.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
+from itertools import pairwise
 from typing import Any
 
 import sympy
@@ -19,7 +20,7 @@ from ._method import Method
 from ._methods import METHODS
 from ._peak import in_variables, peak_candidates
 from ._record import Recording, record
-from ._symbols import B, C, C_IN, C_OUT, M, S, option_symbol
+from ._symbols import C_IN, C_OUT, B, C, M, S, option_symbol
 
 SIZES = {"b": B, "s": S, "c": C, "c_in": C_IN, "c_out": C_OUT, "k": 2 * M + 1}
 ANCHOR = 3  # an iteration count from which on all iterations are alike
@@ -120,7 +121,7 @@ def _recordings(setting: Setting) -> dict[Path, tuple[Recording, Ranges]]:
     return explore(run, _grid(setting.method))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _grid(method: str) -> Grid:
     return Grid(METHODS[method], [option_symbol(name) for name in METHODS[method].options])
 
@@ -137,11 +138,11 @@ def _maxima(outcomes: dict[Path, Outcome]) -> dict[Path, sympy.Expr]:
 
 
 def _polynomial(values: list[sympy.Expr]) -> sympy.Expr:
-    """The polynomial in m with ``values`` at m = 1, 2, …, by Newton's forward differences; the last one checks the degree."""
+    """The polynomial in m with ``values`` at m = 1, 2, …, by forward differences; the last one checks the degree."""
     differences, row = [], values
     while row:
         differences.append(row[0])
-        row = [sympy.expand(later - earlier) for earlier, later in zip(row, row[1:])]
+        row = [sympy.expand(later - earlier) for earlier, later in pairwise(row)]
     if differences[-1] != 0:
         raise ValueError("no polynomial in k; give a number for it")
     terms = (d * sympy.binomial(M - 1, j).expand(func=True) for j, d in enumerate(differences))

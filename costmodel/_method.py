@@ -15,8 +15,8 @@ FFT_DTYPES = {"float32": 4, "float64": 8}
 class Method:
     """A layer's program: the mirror of ``lipcost.layers``' class of the same name, one line for one line.
 
-    A method declares its ``name``, its ``options`` (iteration counts, by the keyword of the layer's constructor, with the
-    published values), where it is restricted, and three functions: ``register`` creates parameters and buffers,
+    A method declares its ``name``, its ``options`` (iteration counts, by the keyword of the layer's constructor, with
+    the published values), where it is restricted, and three functions: ``register`` creates parameters and buffers,
     ``parameter_transform`` the weights, ``input_transform`` the output.
 
     Attributes:

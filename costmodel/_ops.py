@@ -55,7 +55,7 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape, m
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
         shapes = [saved[0].shape, saved[1].shape, (shape[1],)]
-        gradients = [Tensor(tape, s) if need else None for s, need in zip(shapes, needs)]
+        gradients = [Tensor(tape, s) if need else None for s, need in zip(shapes, needs, strict=False)]
         written = [gradient for gradient in gradients if gradient is not None]
         tape.kernel("convolution_backward", "conv", [g, *saved, *written], macs=macs * (needs[0] + needs[1]))
         return gradients
@@ -132,7 +132,7 @@ def log2(n: Size) -> Size:
 
 
 def fft2(x: Tensor, side: Size | None = None) -> Tensor:
-    """The full spectrum of x (c, d, s, s), complex; a real x is made complex first, a smaller one zero-padded to ``side``."""
+    """The full spectrum of x (c, d, s, s); a real x is made complex first, a smaller one zero-padded to ``side``."""
     if x.kind == "real":
         x = to_complex(x)
     if side is not None:
@@ -152,7 +152,7 @@ def _fft_c2c(x: Tensor) -> Tensor:
 
 
 def rfft2(x: Tensor, side: Size | None = None) -> Tensor:
-    """The half spectrum (c, d, s, ⌊s/2⌋+1) of a real x (c, d, s, s), zero-padded to ``side``. Saves its input, for its size."""
+    """The half spectrum (c, d, s, ⌊s/2⌋+1) of a real x (c, d, s, s), zero-padded to ``side``; saves x, for its size."""
     if side is not None:
         x = pad2d(x, side)
     tape, shape = x.tape, x.shape
@@ -220,7 +220,8 @@ def _constant_pad(x: Tensor, shape: Shape) -> Tensor:
 def circular_pad(x: Tensor, p: Size) -> Tensor:
     """x (b, c, s, s) with p wrapped rows and columns on each side.
 
-    PyTorch fills an empty tensor by five copies: the image, then left, right, top and bottom strips from the image already there. Each is
+    PyTorch fills an empty tensor by five copies: the image, then left, right, top and bottom strips from the image
+    already there. Each is
     an in-place write into a view, which autograd undoes by a copy of the whole gradient (CopySlices).
     """
     b, c, s, _ = x.shape

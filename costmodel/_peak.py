@@ -51,9 +51,7 @@ def _dominated(totals: np.ndarray, i: int) -> bool:
     return bool((others & ~equal).any() or equal[:i].any())
 
 
-def _coefficients(
-    sizes: list[Any], ranges: Ranges
-) -> tuple[tuple[list[sympy.Expr], np.ndarray], np.ndarray]:
+def _coefficients(sizes: list[Any], ranges: Ranges) -> tuple[tuple[list[sympy.Expr], np.ndarray], np.ndarray]:
     """The sizes as polynomials: (monomials, coefficients), and the coefficients once every variable is shifted."""
     expressions = [in_variables(size, ranges) for size in sizes]
     symbols = sorted(set().union(*(e.free_symbols for e in expressions)), key=str)

@@ -77,8 +77,8 @@ def record(
 ) -> Recording:
     """Run ``method`` by the protocol of docs/conventions.md.
 
-    Training: ``y = layer(x); torch.autograd.grad(y, [x, *parameters], g)``. Inference: ``y = layer(x)`` without gradients and
-    with the parameter transformation cached.
+    Training: ``y = layer(x); torch.autograd.grad(y, [x, *parameters], g)``. Inference: ``y = layer(x)`` without
+    gradients and with the parameter transformation cached.
     """
     tape = Tape(width, in_place, decide)
     layer = method(tape, b=b, s=s, c_in=c_in, c_out=c_out, k=k, bias=bias, training=train, option=option)

@@ -98,7 +98,9 @@ class Tape:
         """Called when the last tensor of ``storage`` is gone."""
         self.events.append((-1, storage.nbytes))
 
-    def kernel(self, name: str, cls: str, tensors: Sequence[Tensor], *, macs: Size = 0, flops: Size | None = None) -> None:
+    def kernel(
+        self, name: str, cls: str, tensors: Sequence[Tensor], *, macs: Size = 0, flops: Size | None = None
+    ) -> None:
         """Record a kernel that reads and writes ``tensors`` (one that it updates in place is named twice)."""
         traffic: Size = 0
         for tensor in tensors:
@@ -106,7 +108,9 @@ class Tape:
         flops = 2 * macs if flops is None else flops
         self.operations.append(Operation(name, cls, self.phase, self.part, macs, flops, traffic))
 
-    def attach(self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], saved: Sequence[Tensor | None], backward: Backward) -> None:
+    def attach(
+        self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], saved: Sequence[Tensor | None], backward: Backward
+    ) -> None:
         """Make ``outputs`` differentiable: their node, if any input needs a gradient.
 
         ``backward(saved, *gradients)`` returns one gradient, or None, per input.
@@ -153,20 +157,8 @@ class Tape:
                 results.append(gradients[0])
                 continue
             self.part = node.part
-            routed = self._run(node, gradients)
-            del gradients
-            for i, edge in enumerate(node.inputs):
-                gradient_i, routed[i] = routed[i], None
-                if edge is None:
-                    continue
-                target, index = edge
-                slots = arrived.setdefault(target, [None] * target.outputs)
-                if gradient_i is not None:
-                    slots[index] = self._accumulate(slots, index, gradient_i)
-                del gradient_i
-                waiting[target] -= 1
-                if waiting[target] == 0:
-                    heapq.heappush(ready, (-target.order, id(target), target))
+            for target in self._route(node, self._run(node, gradients), arrived, waiting):
+                heapq.heappush(ready, (-target.order, id(target), target))
         return [r for r in results if r is not None]
 
     def _run(self, node: Node, gradients: list[Tensor | None]) -> list[Tensor | None]:
@@ -177,18 +169,43 @@ class Tape:
             if output is None or node.inputs[i] is None:
                 outputs[i] = None
                 continue
-            if node.reals[i] and output.kind == "complex":
-                output = output.real()
-            outputs[i] = output.sum_to(node.shapes[i]).detach()
+            outputs[i] = (output.real() if node.reals[i] else output).sum_to(node.shapes[i]).detach()
             del output
         gradients.clear()
         node.saved = ()
         return outputs
 
-    def _accumulate(self, slots: list[Tensor | None], index: int, new: Tensor) -> Tensor:
-        old, slots[index] = slots[index], None
-        if old is None:
-            return new
+    def _route(
+        self,
+        node: Node,
+        outputs: list[Tensor | None],
+        arrived: dict[Node, list[Tensor | None]],
+        waiting: dict[Node, int],
+    ) -> list[Node]:
+        """Hand a node's results on; the nodes that now have all they wait for.
+
+        The first gradient to arrive is moved, so that nothing else refers to it. One that is added to another stays in
+        ``outputs``, and so alive, until all are handed on.
+        """
+        ready = []
+        for i, edge in enumerate(node.inputs):
+            if edge is None:
+                continue
+            target, index = edge
+            slots = arrived.setdefault(target, [None] * target.outputs)
+            old, new = slots[index], outputs[i]
+            if old is None:
+                slots[index], outputs[i] = new, None
+            elif new is not None:
+                slots[index] = None
+                slots[index] = self._accumulate(old, new)
+            del old, new
+            waiting[target] -= 1
+            if waiting[target] == 0:
+                ready.append(target)
+        return ready
+
+    def _accumulate(self, old: Tensor, new: Tensor) -> Tensor:
         if self.in_place and old.storage.users == 1 and old.dense:
             return old.add_(new)
         return old + new

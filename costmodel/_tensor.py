@@ -1,11 +1,11 @@
 """Tensors without values: views and pointwise operations, with the gradients that PyTorch computes for them.
 
 Each operation states what it allocates, computes and saves; its ``backward`` is written in the same operations, in the
-order in which PyTorch's derivative formulas run them (tools/autograd/derivatives.yaml, torch/csrc/autograd/FunctionsManual.cpp,
-version 2.13), because that order decides the peak.
+order in which PyTorch's derivative formulas run them (tools/autograd/derivatives.yaml,
+torch/csrc/autograd/FunctionsManual.cpp, version 2.13), because that order decides the peak.
 
-Counting: a pointwise kernel is 1 FLOP per output element, a reduction 1 per input element, also where complex; a copy or
-a fill is none.
+Counting: a pointwise kernel is 1 FLOP per output element, a reduction 1 per input element, also where complex; a copy
+or a fill is none.
 """
 
 from __future__ import annotations
@@ -109,7 +109,9 @@ class Tensor:
         return out
 
     def real(self) -> Tensor:
-        """The real part, a view."""
+        """The real part, a view; a real tensor is its own."""
+        if self.kind == "real":
+            return self
         out = self._view(self.shape)
         out.kind, out.dense = "real", False
 
@@ -311,7 +313,9 @@ class Tensor:
             return self
         leading = len(self.shape) - len(shape)
         padded = (1,) * leading + shape
-        axes = [i for i, (mine, theirs) in enumerate(zip(self.shape, padded)) if mine != theirs or i < leading]
+        axes = [
+            i for i, (mine, theirs) in enumerate(zip(self.shape, padded, strict=True)) if mine != theirs or i < leading
+        ]
         if leading == 0 and not self.tape.holds(prod(self.shape[i] for i in axes) > 1):
             return self
         return self.sum(axes, keepdim=True).reshape(*shape)
@@ -364,7 +368,7 @@ def broadcast(*shapes: Shape) -> Shape:
     """The common shape of broadcast operands."""
     rank = max(len(shape) for shape in shapes)
     padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
-    return tuple(next((size for size in sizes if size != 1), 1) for sizes in zip(*padded))
+    return tuple(next((size for size in sizes if size != 1), 1) for sizes in zip(*padded, strict=True))
 
 
 def reduced(shape: Shape, axes: Sequence[int] | None, keepdim: bool) -> tuple[Shape, Shape]:

@@ -13,7 +13,7 @@ _NUMPY = [{"Max": lambda *values: reduce(np.maximum, values)}, "numpy"]
 
 
 def compiled(expression: Any, symbols: Sequence[sympy.Symbol]) -> Callable[..., Any]:
-    """A function of arrays for ``symbols``. Integer arithmetic stays int64: numpy.select, SymPy's own way, would not."""
+    """A function of arrays for ``symbols``. Integers stay int64; numpy.select, SymPy's own way, would lose it."""
     if not isinstance(expression, sympy.Piecewise):
         return sympy.lambdify(symbols, expression, _NUMPY, cse=True)
     (first, condition), *rest = expression.args

@@ -59,7 +59,7 @@ def leading_order(method: str, quantity: str) -> sympy.Expr:
         powers = set().union(*(_powers(total) for total in set(totals)))
     else:
         powers = _powers(recording.quantity(quantity))
-    leading = [p for p in powers if not any(p != q and all(x <= y for x, y in zip(p, q)) for q in powers)]
+    leading = [p for p in powers if not any(p != q and all(x <= y for x, y in zip(p, q, strict=True)) for q in powers)]
     return sympy.Add(*(B**b * S**s * C**c for b, s, c in leading))
 
 

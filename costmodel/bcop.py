@@ -13,7 +13,7 @@ Blocks = dict[tuple[int, int], Tensor]
 
 
 class BCOP(CircularMethod):
-    """Li et al., NeurIPS 2019, Algorithm 1: block convolution of k-1 orthogonal 2×2 kernels and one orthogonal matrix."""
+    """Li et al., NeurIPS 2019, Algorithm 1: the block convolution of k-1 orthogonal 2×2 kernels and a matrix."""
 
     name = "bcop"
     title = "BCOP"

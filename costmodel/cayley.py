@@ -47,7 +47,7 @@ class Cayley(Method):
 
     def cayley(self, w: Tensor) -> Tensor:
         """(I+A)⁻¹(I-A) and -2V(I+A)⁻¹, A = U - U* + V*V."""
-        n, c_out, c_in = w.shape
+        _, c_out, c_in = w.shape
         if self.holds(c_in > c_out):
             return self.cayley(w.transpose(1, 2)).transpose(1, 2)
         identity = filled("eye", self.tape, (c_in, c_in), "complex")

@@ -10,7 +10,7 @@ import sympy
 from ._closed_form import SIZES, Setting, closed_form
 from ._method import Method
 from ._record import QUANTITIES
-from ._symbols import B, C, C_IN, C_OUT, H, K, M, S, option_symbol
+from ._symbols import C_IN, C_OUT, B, C, H, K, M, S, option_symbol
 from ._vectorised import compiled
 from .predict import PARTS, channels, check_configuration, check_mode, lookup, positive, resolve_options, width
 
@@ -57,10 +57,10 @@ def formula(
     cls = lookup(method)
     _check_quantity(quantity, part)
     sizes = {name: value for name, value in fixed.items() if name in SIZES}
-    options = {name: value for name, value in fixed.items() if name not in SIZES}
-    resolve_options(cls, options)
-    for name, value in sizes.items():
-        positive(name, value)
+    counts = {name: value for name, value in fixed.items() if name not in SIZES}
+    resolve_options(cls, counts)
+    rectangular = rectangular or "c_in" in sizes or "c_out" in sizes
+    _check_sizes(cls, sizes, rectangular)
     setting = Setting(
         method=method,
         train=check_mode(mode) == "train",
@@ -69,24 +69,41 @@ def formula(
         rectangular=rectangular and not cls.square,
         in_place=in_place,
         sizes=tuple(sizes.items()),
-        counts=tuple(options.items()),
+        counts=tuple(counts.items()),
     )
     return _readable(closed_form(setting, quantity, part))
 
 
 def evaluate(
-    method: str, quantity: str, *, mode: str = "train", dtype: str = "float32", bias: bool = True, **values: Any
+    method: str,
+    quantity: str,
+    *,
+    b: Any,
+    s: Any,
+    c: Any = None,
+    c_in: Any = None,
+    c_out: Any = None,
+    k: Any = 3,
+    mode: str = "train",
+    dtype: str = "float32",
+    bias: bool = True,
+    **counts: Any,
 ) -> np.ndarray:
     """A quantity over arrays of configurations at once, by the formula.
 
     Args:
         method: one of METHODS.
         quantity: one of QUANTITIES.
+        b: batch sizes; like all that follow, an int or an integer array, which broadcast.
+        s: image sides.
+        c: channels, c_in = c_out; or give both of the following.
+        c_in: input channels.
+        c_out: output channels.
+        k: kernel sizes, odd.
         mode: "train" or "inference".
         dtype: as for :func:`predict`.
         bias: whether the layer has a bias.
-        **values: b, s, c (or c_in and c_out), k and iteration counts: ints or integer arrays that broadcast. What is left
-            out has the default of :func:`predict`.
+        **counts: the method's iteration counts, likewise ints or arrays.
 
     Returns:
         int64 (float64 for the FLOPs of methods with FFTs), of the broadcast shape.
@@ -102,11 +119,9 @@ def evaluate(
     """
     cls = lookup(method)
     _check_quantity(quantity, None)
-    sizes = {name: values.pop(name) for name in SIZES if name in values}
-    resolve_options(cls, dict.fromkeys(values, 1))
-    c_in, c_out = channels(sizes.get("c"), sizes.get("c_in"), sizes.get("c_out"))
-    given = {"b": sizes["b"], "s": sizes["s"], "c_in": c_in, "c_out": c_out, "k": sizes.get("k", 3)}
-    given |= {**cls.options, **values}
+    resolve_options(cls, dict.fromkeys(counts, 1))
+    c_in, c_out = channels(c, c_in, c_out)
+    given = {"b": b, "s": s, "c_in": c_in, "c_out": c_out, "k": k, **cls.options, **counts}
     arrays = dict(zip(given, np.broadcast_arrays(*(_integers(n, v) for n, v in given.items())), strict=True))
     _check_arrays(cls, arrays)
     setting = Setting(
@@ -142,6 +157,17 @@ def _put_back(expression: Any) -> Any:
     return expression.subs({M: (K - 1) / 2, H: sympy.floor(S / 2)})
 
 
+def _check_sizes(cls: type[Method], sizes: dict[str, int], rectangular: bool) -> None:
+    """Raise ValueError for fixed numbers that no configuration has."""
+    if rectangular and "c" in sizes:
+        raise ValueError("give c, or c_in and c_out, not both")
+    if rectangular and cls.square and {"c_in", "c_out"} & set(sizes):
+        raise ValueError(f"{cls.name} has c_in == c_out: give c")
+    for name, value in sizes.items():
+        positive(name, value)
+    check_configuration(cls, b=1, s=sizes.get("s", sizes.get("k", 1)), c_in=1, c_out=1, k=sizes.get("k", 1))
+
+
 def _check_quantity(quantity: str, part: str | None) -> None:
     if quantity not in QUANTITIES:
         raise ValueError(f"unknown quantity {quantity!r}; quantities: {', '.join(QUANTITIES)}")
@@ -157,8 +183,11 @@ def _integers(name: str, value: Any) -> np.ndarray:
 
 
 def _check_arrays(cls: type[Method], arrays: dict[str, np.ndarray]) -> None:
-    """The rules of :func:`check_configuration`, which speaks up for the first configuration that breaks one."""
-    names = ("b", "s", "c_in", "c_out", "k")
-    for s, k, c_in, c_out in np.unique(np.stack([arrays[n].ravel() for n in ("s", "k", "c_in", "c_out")], 1), axis=0):
-        check_configuration(cls, b=1, s=int(s), c_in=int(c_in), c_out=int(c_out), k=int(k))
-    assert set(names) <= set(arrays)
+    """Let :func:`check_configuration` speak up for the worst configuration of every kind."""
+    for k in np.unique(arrays["k"]):
+        s = arrays["s"][arrays["k"] == k].min()  # a kernel that fits an image fits every larger one
+        check_configuration(cls, b=1, s=int(s), c_in=1, c_out=1, k=int(k))
+    unequal = np.flatnonzero(arrays["c_in"] != arrays["c_out"])
+    if unequal.size:
+        c_in, c_out = (int(arrays[name].flat[unequal[0]]) for name in ("c_in", "c_out"))
+        check_configuration(cls, b=1, s=1, c_in=c_in, c_out=c_out, k=1)

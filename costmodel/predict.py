@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ._methods import METHODS
 from ._method import Method
+from ._methods import METHODS
 from ._record import COUNTED, Recording, record
 
 Mode = Literal["train", "inference"]
@@ -21,8 +21,8 @@ class Prediction:
     Attributes:
         method, mode, dtype, b, s, c_in, c_out, k, bias, options: the configuration.
         macs_forward, macs_backward: multiply–accumulates of convolutions and matrix products; a complex one is four.
-        flops_forward, flops_backward: 2·MACs and the FLOPs of what has no MAC; rounded where an FFT's count is no integer.
-        traffic_forward, traffic_backward: bytes that kernels read and write.
+        flops_forward, flops_backward: 2·MACs and the FLOPs of what has no MAC; rounded where an FFT's count is no
+        integer. traffic_forward, traffic_backward: bytes that kernels read and write.
         launches_forward, launches_backward: kernels run.
         parameter_bytes, buffer_bytes: of the layer.
         cache_bytes: of the transformed parameters kept in inference.
@@ -104,9 +104,11 @@ def predict(
         >>> p.macs_forward == 5 * 256 * 32**2 * 64**2 * 3**2
         True
         >>> p.peak_bytes
-        605136464
+        604578332
     """
     cls = lookup(method)
+    if c is not None:
+        positive("c", c)
     c_in, c_out = channels(c, c_in, c_out)
     check_configuration(cls, b=b, s=s, c_in=c_in, c_out=c_out, k=k)
     option = resolve_options(cls, options)
@@ -191,7 +193,7 @@ def resolve_options(cls: type[Method], given: dict[str, Any]) -> dict[str, Any]:
     return {**cls.options, **given}
 
 
-def channels(c: int | None, c_in: int | None, c_out: int | None) -> tuple[int, int]:
+def channels(c: Any, c_in: Any, c_out: Any) -> tuple[Any, Any]:
     """(c_in, c_out) from what is given."""
     c_in, c_out = c if c_in is None else c_in, c if c_out is None else c_out
     if c_in is None or c_out is None:

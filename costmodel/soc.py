@@ -25,7 +25,8 @@ class SOC(Method):
         shape = (n, n, self.k, self.k)
         self.weight = self.parameter(*shape)
         self.us, self.vs = (
-            [self.buffer(*(shape[a] if a in axes else 1 for a in range(4))) for axes in group] for group in (COLUMNS, ROWS)
+            [self.buffer(*(shape[a] if a in axes else 1 for a in range(4))) for axes in group]
+            for group in (COLUMNS, ROWS)
         )
 
     def parameter_transform(self) -> tuple[Tensor]:
@@ -34,7 +35,7 @@ class SOC(Method):
         if self.training:
             self.update_power_vectors(skew)
         sigma = (skew * self.us[0] * self.vs[0]).sum()
-        for u, v in zip(self.us[1:], self.vs[1:]):
+        for u, v in zip(self.us[1:], self.vs[1:], strict=True):
             sigma = sigma.minimum((skew * u * v).sum())
         return (0.7 * skew / sigma,)
 
@@ -56,7 +57,7 @@ class SOC(Method):
     def update_power_vectors(self, skew: Tensor) -> None:
         """One power iteration of each pair, outside the graph."""
         with self.tape.no_grad():
-            for u, v, columns, rows in zip(self.us, self.vs, COLUMNS, ROWS):
+            for u, v, columns, rows in zip(self.us, self.vs, COLUMNS, ROWS, strict=True):
                 v.copy_(normalise((skew * u).sum(columns, keepdim=True)))
                 u.copy_(normalise((skew * v).sum(rows, keepdim=True)))
 

@@ -112,8 +112,8 @@ class LipschitzConv2d(nn.Module):
         )
         if self._cache is None or self._cache[0] != key:
             self._cache = None
-            # Out of inference mode, as the result must serve outside it too. The state is kept with the result: else its
-            # memory could become another tensor's, which would then have the same key.
+            # Out of inference mode, as the result must serve outside it too. The state is kept with the result: else
+            # its memory could become another tensor's, which would then have the same key.
             with torch.inference_mode(False), torch.no_grad():
                 self._cache = (key, self._full_precision_transform(size), state)
         return self._cache[1]
@@ -146,9 +146,7 @@ class LipschitzConv2d(nn.Module):
         """Refuse an image that the method cannot treat; every size is fine unless a method says otherwise."""
 
     def extra_repr(self) -> str:
-        return (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, bias={self.bias is not None}"
-        )
+        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, bias={self.bias is not None}"
 
 
 class CircularConv2d(LipschitzConv2d):
@@ -172,4 +170,3 @@ def positive(name: str, value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} must be a positive integer, got {value!r}")
     return value
-

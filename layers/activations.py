@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 class MaxMin(nn.Module):
-    """Channel pairs (x, y) ↦ (max, min), in order; an odd last channel passes through. 1-Lipschitz, gradient norm preserving.
+    """Channel pairs (x, y) ↦ (max, min), in order; an odd last channel passes through. It preserves gradient norms.
 
-    Source: Anil, Lucas & Grosse, "Sorting out Lipschitz function approximation", ICML 2019 (GroupSort with groups of two).
+    Source: Anil, Lucas & Grosse, "Sorting out Lipschitz function approximation", ICML 2019 (GroupSort with groups of
+    two).
 
     Example:
         >>> import torch

@@ -11,7 +11,8 @@ from ._base import CircularConv2d
 class AOLConv2d(CircularConv2d):
     r"""Convolution with the kernel :math:`P \,\mathrm{diag}(d)`, 1-Lipschitz for every P.
 
-    Source: Prach & Lampert, "Almost-Orthogonal Layers for Efficient General-Purpose Lipschitz Networks", ECCV 2022, Theorem 1.
+    Source: Prach & Lampert, "Almost-Orthogonal Layers for Efficient General-Purpose Lipschitz Networks", ECCV 2022,
+    Theorem 1.
 
     .. math:: d_j = \Big( \sum_i \sum_\Delta |(P \star P)_{ij}(\Delta)| + \varepsilon \Big)^{-1/2}
 

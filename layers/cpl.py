@@ -33,8 +33,8 @@ class CPLConv2d(LipschitzConv2d):
         dtype: their type.
 
     Raises:
-        ValueError: as :class:`LipschitzConv2d`, if c_in ≠ c_out (the method adds input to output), or if an iteration count
-            is not a positive integer.
+        ValueError: as :class:`LipschitzConv2d`, if c_in ≠ c_out (the method adds input to output), or if an iteration
+        count is not a positive integer.
 
     Example:
         >>> import torch

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,10 +16,11 @@ class LOTConv2d(LipschitzConv2d):
     Source: Xu, Li & Li, "LOT: Layer-wise Orthogonal Training on Improving l2 Certified Robustness", NeurIPS 2022.
 
     The inverse square root is the limit of t coupled Newton iterations on VV* + εI divided by its Frobenius norm. The
-    crop makes the layer 1-Lipschitz but orthogonal only for k = 1. A square layer starts at the identity. As published, but
-    for three things: ε is 10⁻⁴ in float32 only and 10⁻¹² in float64, where the published value would cost the orthogonality
-    (a singular value w becomes w/√(w²+ε)); a rectangular layer starts at a random orthogonal centre tap, from which t = 10
-    iterations converge; and the last iterate of Y, which nothing reads, is not computed.
+    crop makes the layer 1-Lipschitz but orthogonal only for k = 1. A square layer starts at the identity.
+
+    As published, but for three things: ε is 10⁻⁴ in float32 only and 10⁻¹² in float64, where the published value would
+    cost the orthogonality (a singular value w becomes w/√(w²+ε)); a rectangular layer starts at a random orthogonal
+    centre tap, from which 10 iterations converge; the last iterate of Y, which nothing reads, is not computed.
 
     Args:
         in_channels: c_in.
@@ -66,7 +65,7 @@ class LOTConv2d(LipschitzConv2d):
         return 1e-12 if self.weight.dtype == torch.float64 else 1e-4
 
     def reset_parameters(self) -> None:
-        """Identity kernel and zero bias where c_in = c_out, else a random orthogonal centre tap and torch.nn.Conv2d's bias."""
+        """Identity and zero bias where c_in = c_out, else a random orthogonal centre tap and torch.nn.Conv2d's bias."""
         super().reset_parameters()
         centre = self.kernel_size // 2
         nn.init.dirac_(self.weight)

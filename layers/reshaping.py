@@ -31,7 +31,8 @@ class ZeroChannelPad(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Pad ``x`` (b, c, h, w) to (b, channels, h, w)."""
         if x.dim() != 4 or x.shape[1] > self.channels:
-            raise ValueError(f"ZeroChannelPad({self.channels}) takes (b, c <= {self.channels}, h, w), got {tuple(x.shape)}")
+            shape = tuple(x.shape)
+            raise ValueError(f"ZeroChannelPad({self.channels}) takes (b, c <= {self.channels}, h, w), got {shape}")
         return F.pad(x, (0, 0, 0, 0, 0, self.channels - x.shape[1]))
 
     def extra_repr(self) -> str:
@@ -61,7 +62,8 @@ class FirstChannels(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Cut ``x`` (b, c, …) to (b, channels, …)."""
         if x.dim() < 2 or x.shape[1] < self.channels:
-            raise ValueError(f"FirstChannels({self.channels}) takes (b, c >= {self.channels}, ...), got {tuple(x.shape)}")
+            shape = tuple(x.shape)
+            raise ValueError(f"FirstChannels({self.channels}) takes (b, c >= {self.channels}, ...), got {shape}")
         return x[:, : self.channels]
 
     def extra_repr(self) -> str:

@@ -112,6 +112,12 @@ def test_predict_side_by_side() -> None:
     assert list(json.loads(output("predict", "--all", *SIZES, "--json"))) == list(METHODS)
 
 
+def test_readme_shows_the_real_output() -> None:
+    readme = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
+    shown, _, rest = readme.partition("$ .venv/bin/lipcost ")[2].partition("\n")
+    assert rest.startswith(output(*shown.split()) + "```")
+
+
 def test_predict_all_gives_the_reason_of_those_that_cannot() -> None:
     text = output("predict", "--all", *SIZES, "--c-out", "8")
     shown = [row[0] for row in cells(text)[1:]]

@@ -1,0 +1,129 @@
+"""Every code block of docs/ runs, in order, and prints what the page says.
+
+``python tests/docs/test_docs.py`` writes the outputs that differ into the pages, for a change that was meant.
+"""
+
+from __future__ import annotations
+
+import doctest
+import io
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#[^)]*)?\)")
+OPTIONS = doctest.ELLIPSIS
+
+
+class Difference(NamedTuple):
+    """An output unlike the page's: where it stands, how many lines it has there, and what was printed."""
+
+    line: int
+    want: str
+    got: str
+
+
+def differences(page: Path) -> list[Difference]:
+    """Run a page's blocks in one namespace; a new method that a page registers is gone afterwards."""
+    from lipcost.costmodel import METHODS  # noqa: PLC0415
+    from lipcost.layers import LAYERS  # noqa: PLC0415
+
+    text, namespace = page.read_text(encoding="utf-8"), {"__name__": "__main__"}
+    found: list[Difference] = []
+    with mock.patch.dict(METHODS), mock.patch.dict(LAYERS):
+        for block in FENCE.finditer(text):
+            first = text.count("\n", 0, block.start(2)) + 1
+            run = {"python": run_python, "console": run_console}.get(block[1])
+            if run is None:
+                raise ValueError(f"{page.name}:{first}: a block is python or console, got {block[1]!r}")
+            found += run(block[2], f"{page.name}:{first}", first, namespace)
+    return found
+
+
+def run_python(code: str, name: str, first: int, namespace: dict[str, Any]) -> Iterator[Difference]:
+    """A doctest session where there is a prompt, else plain statements."""
+    if ">>>" not in code:
+        exec(compile(code, name, "exec"), namespace)
+        return
+    test = doctest.DocTestParser().get_doctest(code, {}, name, name, first - 1)
+    test.globs = namespace
+    results: list[Difference] = []
+
+    class Runner(doctest.DocTestRunner):
+        def report_failure(self, out: Any, test: Any, example: doctest.Example, got: str) -> None:
+            line = first + example.lineno + example.source.count("\n")
+            results.append(Difference(line, example.want, re.sub(r"(?m)^\s*$(?=\n)", "<BLANKLINE>", got)))
+
+        def report_unexpected_exception(self, out: Any, test: Any, example: doctest.Example, exc_info: Any) -> None:
+            raise exc_info[1]
+
+    Runner(verbose=False, optionflags=OPTIONS).run(test, out=lambda _: None, clear_globs=False)
+    yield from results
+
+
+def run_console(code: str, name: str, first: int, namespace: dict[str, Any]) -> Iterator[Difference]:
+    """Lines ``$ lipcost …`` with what the command prints, trailing spaces apart."""
+    from lipcost.cli.main import run  # noqa: PLC0415
+
+    assert code.startswith("$ lipcost "), f"{name}: a console block starts with `$ lipcost …`"
+    for command in re.finditer(r"^\$ lipcost (.*)\n((?:(?!\$ ).*\n)*)", code, re.MULTILINE):
+        output = io.StringIO()
+        with redirect_stdout(output), redirect_stderr(output):
+            run(shlex.split(command[1]))
+        got, want = (re.sub(r"(?m)[ ]+$", "", t) for t in (output.getvalue(), command[2]))
+        if not doctest.OutputChecker().check_output(want, got, OPTIONS):
+            yield Difference(first + code.count("\n", 0, command.start(2)), command[2], got)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_page(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert FENCE.search(text), f"{page.name} has no code block"
+    assert text.count("```") == 2 * len(FENCE.findall(text)), f"{page.name} has a fence that opens or closes nothing"
+    report = [f"{page.name}:{d.line}: expected\n{d.want}got\n{d.got}" for d in differences(page)]
+    assert not report, "\n".join(report)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_links_lead_somewhere(page: Path) -> None:
+    prose = FENCE.sub("", page.read_text(encoding="utf-8"))
+    assert [target for target in LINK.findall(prose) if target and not (page.parent / target).exists()] == []
+
+
+def test_every_method_has_a_page_of_one_form() -> None:
+    from lipcost.costmodel import METHODS  # noqa: PLC0415
+
+    pages = {page.stem: page.read_text(encoding="utf-8") for page in (DOCS / "methods").glob("*.md")}
+    assert set(pages) == set(METHODS)
+    forms = {name: re.findall(r"^## (.*)$", text, re.MULTILINE) for name, text in pages.items()}
+    assert all(form == forms["standard"] for form in forms.values())
+
+
+def test_a_wrong_output_is_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```python\n>>> 1 + 1\n3\n```\n\n```console\n$ lipcost predict soc -b 1 -s 0 -c 1\nfine\n```\n", "utf-8")
+    assert [(d.line, d.want) for d in differences(page)] == [(3, "3\n"), (8, "fine\n")]
+
+
+def update(page: Path) -> None:
+    """Write the outputs that differ into the page."""
+    lines = page.read_text(encoding="utf-8").splitlines(keepends=True)
+    for difference in reversed(differences(page)):
+        start = difference.line - 1
+        lines[start : start + difference.want.count("\n")] = [difference.got]
+        print(f"{page.relative_to(DOCS)}:{difference.line}")
+    page.write_text("".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for one in PAGES:
+        update(one)

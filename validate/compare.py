@@ -1,0 +1,127 @@
+"""The cost model beside the measurements, number by number: every comparison is an equality of integers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lipcost.costmodel import Prediction
+
+from .cases import Case
+from .flops import CLASSES, FlopMeasurement, measure_flops
+from .memory import MemoryMeasurement, measure_memory
+
+STORAGES = "storages"
+FVCORE = "fvcore"
+DISPATCH = "dispatch counter"
+HOOKS = "saved-tensor hooks"
+TRACKER = "live storages (dispatch)"
+PROFILER = "profiler (plain eager)"
+FAILED = "(not measured)"  # the quantity of a case that raised
+
+
+@dataclass(frozen=True)
+class Row:
+    """One quantity of one configuration, predicted and measured.
+
+    Attributes:
+        case: the configuration.
+        quantity: its name in the cost model, or "flops_" and a class of operation (forward and backward together).
+        predicted, measured: the figures, in MACs, FLOPs, bytes or kernels; None if the case raised.
+        by: what measured it.
+        beside: bytes measured with the peak that are in no formula: operator-internal scratch, wrapped Python scalars.
+        error: why there are no figures.
+
+    Example:
+        >>> from lipcost.validate.cases import Case
+        >>> row = Row(Case("aol", b=1, s=4, c_in=2, c_out=2), "peak_bytes", 100, 104, PROFILER)
+        >>> row.matches, row.difference
+        (False, 4)
+    """
+
+    case: Case
+    quantity: str
+    predicted: int | None
+    measured: int | None
+    by: str
+    beside: Mapping[str, int] = field(default_factory=dict, hash=False)
+    error: str | None = None
+
+    @property
+    def matches(self) -> bool:
+        """Whether both figures are there and equal."""
+        return self.error is None and self.predicted == self.measured
+
+    @property
+    def difference(self) -> int | None:
+        """Measured minus predicted."""
+        if self.predicted is None or self.measured is None:
+            return None
+        return self.measured - self.predicted
+
+
+def compare(case: Case) -> list[Row]:
+    """Predict and measure one configuration.
+
+    Args:
+        case: the configuration.
+
+    Returns:
+        A row per quantity and means of measurement: in "train" without the cache, in "inference" without what belongs
+        to the backward pass. If anything raises, one row that does not match and carries the error.
+
+    Example:
+        >>> from lipcost.validate.cases import Case
+        >>> rows = compare(Case("standard", b=2, s=4, c_in=3, c_out=3, k=1))
+        >>> [(row.predicted, row.measured) for row in rows if row.quantity == "macs_forward"]
+        [(288, 288), (288, 288)]
+        >>> [row.error for row in compare(Case("cpl", b=2, s=4, c_in=3, c_out=4))]  # doctest: +ELLIPSIS
+        ['ValueError: cpl ...']
+    """
+    try:
+        layer, x = case.layer(), case.input()
+        flops, memory = measure_flops(layer, x, case.mode), measure_memory(layer, x, case.mode)
+        return [*_counts(case, case.predict(), flops), *_bytes(case, case.predict(), memory)]
+    except Exception as error:  # whatever it is, it is shown, and the run goes on
+        return [Row(case, FAILED, None, None, "", error=f"{type(error).__name__}: {error}")]
+
+
+def _counts(case: Case, predicted: Prediction, measured: FlopMeasurement) -> Iterator[Row]:
+    yield Row(case, "macs_forward", predicted.macs_forward, measured.fvcore_macs, FVCORE)
+    for phase in ("forward", "backward") if case.mode == "train" else ("forward",):
+        figures = {
+            "macs": getattr(measured, f"macs_{phase}"),
+            "flops": round(sum(getattr(measured, f"flops_{phase}").values())),
+            "traffic": getattr(measured, f"bytes_moved_{phase}"),
+            "launches": getattr(measured, f"launches_{phase}"),
+        }
+        for name, figure in figures.items():
+            yield Row(case, f"{name}_{phase}", getattr(predicted, f"{name}_{phase}"), figure, DISPATCH)
+    for cls in CLASSES:
+        figure = round(measured.flops_forward[cls] + measured.flops_backward[cls])
+        yield Row(case, f"flops_{cls}", predicted.by_class[cls], figure, DISPATCH)
+
+
+def _bytes(case: Case, predicted: Prediction, measured: MemoryMeasurement) -> Iterator[Row]:
+    quantity, by = ("saved_bytes", HOOKS) if case.mode == "train" else ("cache_bytes", STORAGES)
+    for name, means in {"parameter_bytes": STORAGES, "buffer_bytes": STORAGES, quantity: by}.items():
+        yield Row(case, name, getattr(predicted, name), getattr(measured, name), means)
+    beside = {"scratch_bytes": measured.scratch_bytes, "host_scalar_bytes": measured.host_scalar_bytes}
+    yield Row(case, "peak_bytes", predicted.peak_bytes, measured.profiler_peak_bytes, PROFILER, beside)
+    # Under a dispatch mode autograd sums gradients out of place, which may need more memory.
+    out_of_place = case.predict(in_place=False).peak_bytes
+    yield Row(case, "peak_bytes", out_of_place, measured.tracker_peak_bytes, TRACKER)
+
+
+def to_dict(row: Row) -> dict[str, Any]:
+    """A row ready for JSON, without its case."""
+    return {
+        "quantity": row.quantity,
+        "by": row.by,
+        "predicted": row.predicted,
+        "measured": row.measured,
+        "matches": row.matches,
+        "error": row.error,
+        **row.beside,
+    }
