@@ -22,7 +22,7 @@ def validate(
 ) -> None:
     """Measure every method here and compare with the formulas; the report goes to a folder.
 
-    The exit code is 1 if anything differs.
+    The exit code is 1 if anything differs or a claimed guarantee is broken.
     """
     from rich.console import Console  # torch and rich load only for this command
     from rich.progress import Progress
@@ -33,15 +33,16 @@ def validate(
     names = [name for names in methods or [] for name in names.split(",")] or list(METHODS)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=None)
+        task = progress.add_task("starting", total=None)
 
         def advance(description: str, done: int, total: int) -> None:
             progress.update(task, description=description, completed=done, total=total)
 
-        matches = run_validation(output, names, seed, quick, advance)
+        passed = run_validation(output, names, seed, quick, advance)
 
-    summary = json.loads((output / "report.json").read_text(encoding="utf-8"))["summary"]
-    print_table(list(summary[0]), [[str(cell) for cell in row.values()] for row in summary])
-    print(f"{'Everything matches' if matches else 'Mismatches found'}: {output / 'index.html'}")
-    if not matches:
+    report = json.loads((output / "report.json").read_text(encoding="utf-8"))
+    print_table(list(report["summary"][0]), [[str(cell) for cell in row.values()] for row in report["summary"]])
+    print(report["verdict"])
+    print(f"Report: {output / 'index.html'}")
+    if not passed:
         raise typer.Exit(1)

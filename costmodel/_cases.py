@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ import numpy as np
 import sympy
 
 from ._method import Method
-from ._symbols import C_IN, C_OUT, B, C, H, M, S
+from ._symbols import C_IN, C_OUT, B, C, H, K, M, S, option_symbol
 from ._vectorised import compiled
 
 Result = TypeVar("Result")
@@ -20,25 +20,34 @@ Outcome = tuple[sympy.Expr, ...]  # the candidates of a maximum; one where there
 
 
 class Grid:
-    """Small configurations, all those that a method accepts: where two cases are compared and impossible ones seen.
+    """Small configurations that a method accepts: where two cases are compared and impossible ones seen.
 
-    Branch conditions compare symbols with each other and with constants up to 2, so that every way through the branches
+    Branch conditions compare sizes with each other and with constants up to 2, so that every way through the branches
     that exists is met here.
 
     Args:
         method: whose ``check`` says which configurations exist.
-        symbols: further symbols, the iteration counts, which take two values each.
+        sizes: numbers put in for sizes.
+        counts: numbers put in for iteration counts.
+        rectangular: whether c_in and c_out are free, and then differ; else both are c.
     """
 
-    def __init__(self, method: type[Method], symbols: Sequence[sympy.Symbol]) -> None:
-        ranges = {B: (1, 2, 5), S: (1, 2, 3, 4, 5, 8), C: (1, 2, 3), C_IN: (1, 2, 3), C_OUT: (1, 2, 3), M: (0, 1, 2, 3)}
-        points = np.meshgrid(*ranges.values(), *[(2, 5)] * len(symbols), indexing="ij")
-        self.symbols = (*ranges, *symbols)
-        columns = [p.ravel() for p in points]
-        s, m = columns[1], columns[5]
-        valid = np.array([_accepts(method, int(a), 2 * int(b) + 1) for a, b in zip(s, m, strict=True)])
-        self.values = {symbol: column[valid] for symbol, column in zip(self.symbols, columns, strict=True)}
-        self.values[H] = self.values[S] // 2
+    def __init__(self, method: type[Method], sizes: dict[str, int], counts: dict[str, int], rectangular: bool) -> None:
+        k = sizes.get("k", 7)
+        free = {"b": [1, 2, 5], "s": [1, 2, 3, 4, 5, 8, k, k + 1], "k": [3, 5, 7]}
+        free |= {name: [1, 2, 3] for name in ("c", "c_in", "c_out")} | {name: [2, 5] for name in method.options}
+        free |= {name: [number] for name, number in (sizes | counts).items()}
+        names = [name for name in free if rectangular or name not in ("c_in", "c_out")]
+        columns = np.meshgrid(*(free[name] for name in names), indexing="ij")
+        at = {name: column.ravel() for name, column in zip(names, columns, strict=True)}
+        if not rectangular:
+            at |= {"c_in": at["c"], "c_out": at["c"]}
+        fits = [_accepts(method, int(s), int(k)) for s, k in zip(at["s"], at["k"], strict=True)]
+        valid = np.array(fits) & ((at["c_in"] != at["c_out"]) | (not rectangular))
+        at = {name: column[valid] for name, column in at.items()}
+        self.values = {B: at["b"], S: at["s"], C: at["c"], C_IN: at["c_in"], C_OUT: at["c_out"]}
+        self.values |= {K: at["k"], M: at["k"] // 2, H: at["s"] // 2}
+        self.values |= {option_symbol(name): at[name] for name in method.options}
 
     def evaluate(self, expression: Any) -> np.ndarray:
         """The values of an expression or a condition at every point."""

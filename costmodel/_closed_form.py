@@ -1,18 +1,20 @@
 """From recordings in symbols to one expression.
 
-Sizes are symbols on the tape; loop lengths cannot be. An iteration count t enters linearly, as every pass through a
-loop does the same from the second on, so two recordings give the line. The kernel size of a method whose program loops
-over it enters as a polynomial, found by finite differences.
+Sizes are symbols on the tape; loop lengths cannot be. An iteration count enters linearly, as every pass through a loop
+does the same from the second on, so two recordings give the line. The kernel size of a method whose program loops over
+it enters as a polynomial, found by finite differences. Where sizes coincide (k = 1, c_in = c_out) or a loop runs once,
+the program may do something else: these exceptions are recorded apart and kept only where they differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import sympy
 
 from ._cases import Grid, Outcome, Path, Ranges, explore, join, pieces
@@ -20,7 +22,7 @@ from ._method import Method
 from ._methods import METHODS
 from ._peak import in_variables, peak_candidates
 from ._record import Recording, record
-from ._symbols import C_IN, C_OUT, B, C, M, S, option_symbol
+from ._symbols import C_IN, C_OUT, B, C, K, M, S, option_symbol
 
 SIZES = {"b": B, "s": S, "c": C, "c_in": C_IN, "c_out": C_OUT, "k": 2 * M + 1}
 ANCHOR = 3  # an iteration count from which on all iterations are alike
@@ -31,7 +33,11 @@ Fixed = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True)
 class Setting:
-    """What a closed form is asked for: a method and all that is not a symbol."""
+    """What a closed form is asked for: a method and all that is not a symbol.
+
+    ``sizes`` and ``counts`` are the numbers put in for sizes and iteration counts. A rectangular setting has c_in and
+    c_out, which differ; another has c.
+    """
 
     method: str
     train: bool = True
@@ -52,25 +58,54 @@ class Setting:
         """The iteration counts that stay symbols."""
         return [name for name in self.cls.options if name not in dict(self.counts)]
 
-    def with_(self, **counts: int) -> Setting:
-        """With numbers for iteration counts."""
-        return replace(self, counts=tuple((dict(self.counts) | counts).items()))
+    def with_(self, **numbers: int) -> Setting:
+        """With numbers for sizes or iteration counts."""
+        sizes = dict(self.sizes) | {name: n for name, n in numbers.items() if name in SIZES}
+        counts = dict(self.counts) | {name: n for name, n in numbers.items() if name not in SIZES}
+        return replace(self, sizes=tuple(sizes.items()), counts=tuple(counts.items()))
+
+    def value(self, name: str) -> Any:
+        """The number or the symbol of a size."""
+        return dict(self.sizes).get(name, SIZES[name])
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=512)
 def closed_form(setting: Setting, quantity: str, part: str | None = None) -> sympy.Expr:
     """A quantity in b, s, c (or c_in and c_out), m = (k-1)/2, h = ⌊s/2⌋ and the free iteration counts."""
-    grid = _grid(setting.method)
-    if not setting.cls.unrolled or "k" in dict(setting.sizes):
-        return join(_maxima(_over_counts(setting, quantity, part)), grid)
-    # k = 1 is a case of its own; from k = 3 on the values lie on a polynomial.
-    first, *others = (
-        _over_counts(replace(setting, sizes=(*setting.sizes, ("k", k))), quantity, part)
-        for k in range(1, 2 * DEGREE + 6, 2)
-    )
-    general = {path: _each(_polynomial, [outcomes[path] for outcomes in others]) for path in others[0]}
-    forms = [(join(_maxima(general), grid), M > 0), (join(_maxima(first), grid), sympy.true)]
-    return sympy.Piecewise(*(piece for form, condition in forms for piece in pieces(form, condition)))
+    form = _general(setting, quantity, part)
+    for condition, exception in _exceptions(setting):
+        other, grid = closed_form(exception, quantity, part), _grid(exception)
+        if not np.array_equal(grid.evaluate(form), grid.evaluate(other)):
+            if setting.rectangular and not exception.rectangular:
+                other = other.subs(C, setting.value("c_in"))
+            form = sympy.Piecewise(*pieces(form, condition), *pieces(other, sympy.true))
+    return form
+
+
+def _exceptions(setting: Setting) -> Iterator[tuple[Any, Setting]]:
+    """Settings in which sizes coincide or loops run once, each with the condition that it is not so."""
+    if "k" not in dict(setting.sizes):
+        yield K > 1, setting.with_(k=1)
+    if setting.rectangular:
+        others = {name: n for name, n in setting.sizes if name not in ("c_in", "c_out")}
+        fixed = [n for name, n in setting.sizes if name in ("c_in", "c_out")]
+        channels = {"c": fixed[0]} if fixed else {}
+        square = replace(setting, rectangular=False, sizes=tuple((others | channels).items()))
+        yield sympy.Ne(setting.value("c_in"), setting.value("c_out")), square
+    if not setting.cls.unrolled:  # BCOP's loops are alike from the first iteration
+        for name in setting.free:
+            yield option_symbol(name) > 1, setting.with_(**{name: 1})
+
+
+def _general(setting: Setting, quantity: str, part: str | None) -> sympy.Expr:
+    if setting.cls.unrolled and "k" not in dict(setting.sizes):
+        odd = range(3, 2 * DEGREE + 6, 2)
+        each = [_over_counts(setting.with_(k=k), quantity, part) for k in odd]
+        outcomes = {path: _combine(_polynomial, [one[path] for one in each]) for path in each[0]}
+    else:
+        outcomes = _over_counts(setting, quantity, part)
+    maxima = {path: o[0] if len(o) == 1 else sympy.Max(*o, evaluate=False) for path, o in outcomes.items()}
+    return join(maxima, _grid(setting))
 
 
 def _over_counts(setting: Setting, quantity: str, part: str | None) -> dict[Path, Outcome]:
@@ -84,14 +119,14 @@ def _over_counts(setting: Setting, quantity: str, part: str | None) -> dict[Path
         slopes = ((option_symbol(n) - ANCHOR) * (end - start) for n, end in zip(steps, ends, strict=True))
         return sympy.expand(sympy.Add(start, *slopes))
 
-    return {path: _each(line, [base[path], *(step[path] for step in steps.values())]) for path in base}
+    return {path: _combine(line, [base[path], *(step[path] for step in steps.values())]) for path in base}
 
 
 def _outcomes(setting: Setting, quantity: str, part: str | None) -> dict[Path, Outcome]:
     def read(recording: Recording, ranges: Ranges) -> Outcome:
         if quantity == "peak_bytes":
             return peak_candidates(recording.events, recording.start, ranges)
-        return (sympy.expand(in_variables(recording.quantity(quantity, part), ranges)),)
+        return (sympy.expand(in_variables(recording.quantity(quantity, part))),)
 
     return {path: read(*result) for path, result in _recordings(setting).items()}
 
@@ -99,17 +134,15 @@ def _outcomes(setting: Setting, quantity: str, part: str | None) -> dict[Path, O
 @lru_cache(maxsize=256)
 def _recordings(setting: Setting) -> dict[Path, tuple[Recording, Ranges]]:
     """The recordings of every way through the method's branches."""
-    value = SIZES | dict(setting.sizes)
-    c_in, c_out = ("c_in", "c_out") if setting.rectangular else ("c", "c")
 
     def run(decide: Any) -> Recording:
         return record(
             setting.cls,
-            b=value["b"],
-            s=value["s"],
-            c_in=value[c_in],
-            c_out=value[c_out],
-            k=value["k"],
+            b=setting.value("b"),
+            s=setting.value("s"),
+            c_in=setting.value("c_in" if setting.rectangular else "c"),
+            c_out=setting.value("c_out" if setting.rectangular else "c"),
+            k=setting.value("k"),
             bias=setting.bias,
             train=setting.train,
             width=setting.bytes_each,
@@ -118,23 +151,19 @@ def _recordings(setting: Setting) -> dict[Path, tuple[Recording, Ranges]]:
             decide=decide,
         )
 
-    return explore(run, _grid(setting.method))
+    return explore(run, _grid(setting))
 
 
-@cache
-def _grid(method: str) -> Grid:
-    return Grid(METHODS[method], [option_symbol(name) for name in METHODS[method].options])
+@lru_cache(maxsize=256)
+def _grid(setting: Setting) -> Grid:
+    return Grid(setting.cls, dict(setting.sizes), dict(setting.counts), setting.rectangular)
 
 
-def _each(combine: Callable[[list[sympy.Expr]], sympy.Expr], outcomes: list[Outcome]) -> Outcome:
+def _combine(function: Callable[[list[sympy.Expr]], sympy.Expr], outcomes: list[Outcome]) -> Outcome:
     """Combine outcomes candidate by candidate."""
     if len({len(outcome) for outcome in outcomes}) > 1:
         raise ValueError("the candidates of the maximum change with k or an iteration count; give numbers for these")
-    return tuple(combine(list(values)) for values in zip(*outcomes, strict=True))
-
-
-def _maxima(outcomes: dict[Path, Outcome]) -> dict[Path, sympy.Expr]:
-    return {path: o[0] if len(o) == 1 else sympy.Max(*o, evaluate=False) for path, o in outcomes.items()}
+    return tuple(function(list(values)) for values in zip(*outcomes, strict=True))
 
 
 def _polynomial(values: list[sympy.Expr]) -> sympy.Expr:

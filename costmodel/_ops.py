@@ -117,14 +117,14 @@ def inverse(a: Tensor) -> Tensor:
 def _fft(name: str, x: Tensor, shape: Shape, kind: Kind, points: Size) -> Tensor:
     x = x._resolved()
     out = Tensor(x.tape, shape, kind)
-    flops = 5 * prod(shape[:2]) * points * log2(points)
+    flops = 5 * prod(shape[:2]) * points * log2(points, exact=x.tape.symbolic)
     x.tape.kernel(name, "fft", [x, out], flops=flops if name == "_fft_c2c" else flops / 2)
     return out
 
 
-def log2(n: Size) -> Size:
-    """The binary logarithm of a number or a symbol."""
-    if isinstance(n, int):
+def log2(n: Size, exact: bool) -> Size:
+    """The binary logarithm: a float, or an exact expression."""
+    if not exact:
         return math.log2(n)
     import sympy  # noqa: PLC0415  (a prediction must not wait for it)
 
@@ -160,12 +160,12 @@ def rfft2(x: Tensor, side: Size | None = None) -> Tensor:
     out = _fft("_fft_r2c", x, (*lead, s // 2 + 1), "complex", shape[2] * s)
 
     def backward(_: object, g: Tensor) -> list[Tensor]:
-        if tape.holds(s > 2):  # else the half spectrum is the whole
-            g = g._resolved()
-            full = filled("new_zeros", tape, shape, "complex")
-            full.slice(3, s // 2 + 1).copy_(g)
-            g = full
-        return [_fft_c2c(g).real()]
+        if not tape.holds(s > 2):  # the half spectrum is the whole
+            return [_fft_c2c(g.reshape(*shape)).real()]
+        g = g._resolved()
+        full = filled("new_zeros", tape, shape, "complex")
+        full.slice(3, s // 2 + 1).copy_(g)
+        return [_fft_c2c(full).real()]
 
     tape.attach([out], [x], [x], backward)
     return out
@@ -199,8 +199,9 @@ def to_complex(x: Tensor) -> Tensor:
 
 
 def pad2d(x: Tensor, side: Size) -> Tensor:
-    """Zero-pad the last two axes to ``side``; nothing where they have it."""
-    return _constant_pad(x, (*x.shape[:2], side, side)) if x.tape.holds(x.shape[3] < side) else x
+    """Zero-pad the last two axes to ``side``; only renamed where they have that size already."""
+    shape = (*x.shape[:2], side, side)
+    return _constant_pad(x, shape) if x.tape.holds(x.shape[3] < side) else x.reshape(*shape)
 
 
 def pad_channels(x: Tensor, channels: Size) -> Tensor:

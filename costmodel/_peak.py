@@ -8,7 +8,7 @@ import numpy as np
 import sympy
 
 from ._cases import Outcome, Ranges
-from ._symbols import H, M, S
+from ._symbols import H, S
 
 
 def peak_candidates(events: list[tuple[int, Any]], start: int, ranges: Ranges) -> Outcome:
@@ -38,10 +38,9 @@ def peak_candidates(events: list[tuple[int, Any]], start: int, ranges: Ranges) -
     return tuple(sympy.Add(*(int(a) * x for a, x in zip(tops[i] @ matrix, monomials, strict=True) if a)) for i in kept)
 
 
-def in_variables(size: Any, ranges: Ranges) -> sympy.Expr:
-    """An expression with h for ⌊s/2⌋, and with k = 1 where that is the case at hand."""
-    expression = sympy.sympify(size).subs(sympy.floor(S / 2), H)
-    return expression.subs(M, 0) if ranges[M] == (0, 0) else expression
+def in_variables(size: Any) -> sympy.Expr:
+    """An expression with h for ⌊s/2⌋."""
+    return sympy.sympify(size).subs(sympy.floor(S / 2), H)
 
 
 def _dominated(totals: np.ndarray, i: int) -> bool:
@@ -53,7 +52,7 @@ def _dominated(totals: np.ndarray, i: int) -> bool:
 
 def _coefficients(sizes: list[Any], ranges: Ranges) -> tuple[tuple[list[sympy.Expr], np.ndarray], np.ndarray]:
     """The sizes as polynomials: (monomials, coefficients), and the coefficients once every variable is shifted."""
-    expressions = [in_variables(size, ranges) for size in sizes]
+    expressions = [in_variables(size) for size in sizes]
     symbols = sorted(set().union(*(e.free_symbols for e in expressions)), key=str)
     if not symbols:
         constants = np.array([[int(e)] for e in expressions])

@@ -16,8 +16,9 @@ C_IN = _integer("c_in")
 C_OUT = _integer("c_out")
 K = _integer("k")  # kernel size, odd
 
-# The tape runs on m and the formulas speak of k = 2m + 1: so a formula's halves and parities resolve by themselves.
-M = sympy.Symbol("m", integer=True, nonnegative=True)
+# The tape runs on m and the formulas speak of k = 2m + 1, so that halves and parities resolve by themselves; k = 1 is
+# put in as a number.
+M = _integer("m")
 # ⌊s/2⌋, a variable of its own while a formula is built and evaluated.
 H = sympy.Symbol("h", integer=True, nonnegative=True)
 

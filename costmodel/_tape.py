@@ -17,6 +17,7 @@ import heapq
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import prod
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -84,10 +85,23 @@ class Tape:
     part: str = "parameter"
     grad_enabled: bool = True
     _nodes: int = 0
+    _nbytes: dict[tuple[Shape, Kind], Size] = field(default_factory=dict)
+
+    @property
+    def symbolic(self) -> bool:
+        """Whether sizes may be symbols."""
+        return self.decide is not None
 
     def holds(self, condition: Any) -> bool:
         """Whether ``condition`` is true: every branch of a layer's program asks through here."""
         return bool(condition) if self.decide is None else self.decide(condition)
+
+    def nbytes(self, shape: Shape, kind: Kind) -> Size:
+        """Bytes of a tensor; remembered, as products of symbols take time."""
+        if (shape, kind) not in self._nbytes:
+            each = {"real": self.width, "complex": 2 * self.width, "bool": 1, "int32": 4}[kind]
+            self._nbytes[shape, kind] = prod(shape) * each
+        return self._nbytes[shape, kind]
 
     def allocate(self, nbytes: Size) -> Storage:
         """A new storage."""
@@ -135,8 +149,10 @@ class Tape:
     def no_grad(self) -> Iterator[None]:
         """Record no graph, as torch.no_grad."""
         before, self.grad_enabled = self.grad_enabled, False
-        yield
-        self.grad_enabled = before
+        try:
+            yield
+        finally:
+            self.grad_enabled = before
 
     def saved_storages(self, root: Tensor) -> set[Storage]:
         """The storages that the graph behind ``root`` keeps for the backward pass."""

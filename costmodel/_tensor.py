@@ -45,7 +45,7 @@ class Tensor:
     @property
     def nbytes(self) -> Size:
         """Bytes of its elements (not of its storage)."""
-        return self.numel * {"real": self.tape.width, "complex": 2 * self.tape.width, "bool": 1, "int32": 4}[self.kind]
+        return self.tape.nbytes(self.shape, self.kind)
 
     @property
     def requires_grad(self) -> bool:
@@ -313,9 +313,9 @@ class Tensor:
             return self
         leading = len(self.shape) - len(shape)
         padded = (1,) * leading + shape
-        axes = [
-            i for i, (mine, theirs) in enumerate(zip(self.shape, padded, strict=True)) if mine != theirs or i < leading
-        ]
+        axes = [i for i, size in enumerate(padded) if i < leading or size != self.shape[i]]
+        if any(padded[i] != 1 for i in axes):
+            raise ValueError(f"a gradient of shape {self.shape} reached an input of shape {shape}")
         if leading == 0 and not self.tape.holds(prod(self.shape[i] for i in axes) > 1):
             return self
         return self.sum(axes, keepdim=True).reshape(*shape)

@@ -9,15 +9,23 @@ from typing import Any
 import numpy as np
 import sympy
 
-_NUMPY = [{"Max": lambda *values: reduce(np.maximum, values)}, "numpy"]
-
 
 def compiled(expression: Any, symbols: Sequence[sympy.Symbol]) -> Callable[..., Any]:
     """A function of arrays for ``symbols``. Integers stay int64; numpy.select, SymPy's own way, would lose it."""
+    if isinstance(expression, sympy.Max):
+        candidates = [compiled(candidate, symbols) for candidate in expression.args]
+        return lambda *values: reduce(np.maximum, (candidate(*values) for candidate in candidates))
+    if not isinstance(expression, sympy.Expr):  # a condition
+        return sympy.lambdify(symbols, expression, "numpy")
     if not isinstance(expression, sympy.Piecewise):
-        return sympy.lambdify(symbols, expression, _NUMPY, cse=True)
+        denominator = int(sympy.ilcm(1, *(number.q for number in expression.atoms(sympy.Rational))))
+        if denominator == 1 or expression.has(sympy.log):
+            return sympy.lambdify(symbols, expression, "numpy", cse=True)
+        # The fractions of a polynomial in k, whose values are whole: in floats they would be inexact.
+        multiple = sympy.lambdify(symbols, sympy.expand(expression * denominator), "numpy", cse=True)
+        return lambda *values: multiple(*values) // denominator
     (first, condition), *rest = expression.args
-    test, here = sympy.lambdify(symbols, condition, "numpy"), compiled(first, symbols)
+    test, here = compiled(condition, symbols), compiled(first, symbols)
     if not rest:
         return here
     other = compiled(sympy.Piecewise(*rest), symbols)

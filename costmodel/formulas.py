@@ -109,7 +109,7 @@ def evaluate(
         int64 (float64 for the FLOPs of methods with FFTs), of the broadcast shape.
 
     Raises:
-        ValueError: as :func:`predict`, for the first configuration that breaks a rule.
+        ValueError: as :func:`predict`, for the first configuration that breaks a rule; or if a value exceeds an int64.
 
     Example:
         >>> import numpy as np
@@ -132,29 +132,63 @@ def evaluate(
         rectangular=not cls.square and bool((arrays["c_in"] != arrays["c_out"]).any()),
     )
     point = {B: arrays["b"], S: arrays["s"], C: arrays["c_in"], C_IN: arrays["c_in"], C_OUT: arrays["c_out"]}
-    point |= {M: arrays["k"] // 2, H: arrays["s"] // 2}
+    point |= {K: arrays["k"], M: arrays["k"] // 2, H: arrays["s"] // 2}
     point |= {option_symbol(name): arrays[name] for name in cls.options}
-    result = compiled(closed_form(setting, quantity), list(point))(*point.values())
-    return np.broadcast_to(result, arrays["b"].shape)
+    function = compiled(closed_form(setting, quantity), list(point))
+    estimate = function(*(values.astype(float) for values in point.values()))
+    if np.max(estimate) >= 2.0**63:
+        raise ValueError(f"{quantity} reaches {np.max(estimate):.3g}, more than an int64 holds; use predict")
+    return np.broadcast_to(function(*point.values()), arrays["b"].shape)
 
 
 def _readable(raw: sympy.Expr) -> sympy.Expr:
-    """k and ⌊s/2⌋ put back, each polynomial in the shorter of its expanded and its factored form."""
+    """k and ⌊s/2⌋ put back, each polynomial written short."""
     if isinstance(raw, sympy.Piecewise):
-        return sympy.Piecewise(*((_readable(e), sympy.simplify(_put_back(condition))) for e, condition in raw.args))
+        return sympy.Piecewise(*((_readable(e), _readable_condition(condition)) for e, condition in raw.args))
     if isinstance(raw, sympy.Max):
         return sympy.Max(*(_readable(e) for e in raw.args), evaluate=False)
     expanded = sympy.expand(_put_back(raw))
-    by_padded_side = sympy.expand(expanded.subs(S, _SIDE - K + 1))
-    forms = [f for e in (expanded, by_padded_side) for f in (e, sympy.factor(e))]
-    return min(forms, key=sympy.count_ops).subs(_SIDE, S + K - 1)
+    return min(expanded, _collected(expanded), sympy.factor(expanded), key=sympy.count_ops)
 
 
-_SIDE = sympy.Symbol("side", integer=True, positive=True)
+def _readable_condition(condition: Any) -> Any:
+    """An inequality between positive sides, such as s > k."""
+    if isinstance(condition, sympy.And | sympy.Or):
+        return condition.func(*(_readable_condition(part) for part in condition.args))
+    if not isinstance(condition, sympy.StrictGreaterThan | sympy.StrictLessThan):
+        return condition
+    difference = sympy.expand(_put_back(condition.gts - condition.lts))
+    negative = sympy.Add(*(t for t in sympy.Add.make_args(difference) if t.could_extract_minus_sign()))
+    return sympy.Gt(difference - negative, -negative)
 
 
 def _put_back(expression: Any) -> Any:
     return expression.subs({M: (K - 1) / 2, H: sympy.floor(S / 2)})
+
+
+def _collected(expression: sympy.Expr) -> sympy.Expr:
+    """Grouped by powers of batch, channels, iteration counts and logarithms; each coefficient as short as it gets."""
+    dummies = {e: sympy.Dummy(str(e)) for e in expression.atoms(sympy.log)}
+    dummies = {log: dummy for log, dummy in dummies.items() if log.free_symbols} | {sympy.floor(S / 2): H}
+    expression = expression.subs(dummies)
+    others = sorted(expression.free_symbols - {S, K, H}, key=str)
+    if not others:
+        return _coefficient(expression).subs(H, sympy.floor(S / 2))
+    terms = (
+        _coefficient(coefficient) * sympy.Mul(*(x**p for x, p in zip(others, powers, strict=True)))
+        for powers, coefficient in sympy.Poly(expression, *others).terms()
+    )
+    return sympy.Add(*terms).subs({dummy: e for e, dummy in dummies.items()})
+
+
+def _coefficient(expression: sympy.Expr) -> sympy.Expr:
+    """A polynomial in s and k expanded, factored, or with (s+k-1)², the pixels of a padded image, split off."""
+    forms = [sympy.expand(expression), sympy.factor(expression)]
+    for variable in (S, K) if {S, K} <= expression.free_symbols else ():
+        square = (S + K - 1) ** 2
+        quotient, rest = sympy.div(sympy.Poly(expression, variable), sympy.Poly(square, variable))
+        forms.append(sympy.factor(quotient.as_expr()) * square + sympy.factor(rest.as_expr()))
+    return min(forms, key=sympy.count_ops)
 
 
 def _check_sizes(cls: type[Method], sizes: dict[str, int], rectangular: bool) -> None:

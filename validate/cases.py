@@ -1,4 +1,4 @@
-"""The configurations that a validation measures: edge cases of every method, seeded random draws, one worked example."""
+"""The configurations that a validation measures: edge cases of every method, random draws, a worked example."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ class Case:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             dtype: torch.dtype = getattr(torch, self.dtype)
-            layer = LAYERS[self.method](self.c_in, self.c_out, self.k, bias=self.bias, dtype=dtype, **self.options)
+            options: dict[str, Any] = {"bias": self.bias, "dtype": dtype, **self.options}
+            layer = LAYERS[self.method](self.c_in, self.c_out, self.k, **options)
         with torch.no_grad():
             layer(self.input())
         return layer
@@ -88,7 +89,7 @@ class Case:
         """
         settings = self.to_dict()
         del settings["seed"], settings["options"]
-        return predict(in_place=in_place, **settings, **self.options)
+        return predict(in_place=in_place, **settings | dict(self.options))
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, ready for JSON."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
-from lipcost.costmodel import Prediction
+import sympy
+
+from lipcost.costmodel import METHODS, Prediction, formula
 
 from .cases import Case
 from .flops import CLASSES, FlopMeasurement, measure_flops
@@ -18,6 +21,7 @@ DISPATCH = "dispatch counter"
 HOOKS = "saved-tensor hooks"
 TRACKER = "live storages (dispatch)"
 PROFILER = "profiler (plain eager)"
+FORMULAS = {"macs_forward": FVCORE, "macs_backward": DISPATCH, "saved_bytes": HOOKS, "peak_bytes": PROFILER}
 FAILED = "(not measured)"  # the quantity of a case that raised
 
 
@@ -27,7 +31,8 @@ class Row:
 
     Attributes:
         case: the configuration.
-        quantity: its name in the cost model, or "flops_" and a class of operation (forward and backward together).
+        quantity: its name in the cost model, or "flops_" and a class of operation (forward and backward together);
+            with ", formula" the prediction is the closed form's value, else that of the numbers' own pass.
         predicted, measured: the figures, in MACs, FLOPs, bytes or kernels; None if the case raised.
         by: what measured it.
         beside: bytes measured with the peak that are in no formula: operator-internal scratch, wrapped Python scalars.
@@ -82,9 +87,10 @@ def compare(case: Case) -> list[Row]:
     try:
         layer, x = case.layer(), case.input()
         flops, memory = measure_flops(layer, x, case.mode), measure_memory(layer, x, case.mode)
-        return [*_counts(case, case.predict(), flops), *_bytes(case, case.predict(), memory)]
+        rows = [*_counts(case, case.predict(), flops), *_bytes(case, case.predict(), memory)]
     except Exception as error:  # whatever it is, it is shown, and the run goes on
         return [Row(case, FAILED, None, None, "", error=f"{type(error).__name__}: {error}")]
+    return [*rows, *_formulas(case, rows)]
 
 
 def _counts(case: Case, predicted: Prediction, measured: FlopMeasurement) -> Iterator[Row]:
@@ -112,6 +118,29 @@ def _bytes(case: Case, predicted: Prediction, measured: MemoryMeasurement) -> It
     # Under a dispatch mode autograd sums gradients out of place, which may need more memory.
     out_of_place = case.predict(in_place=False).peak_bytes
     yield Row(case, "peak_bytes", out_of_place, measured.tracker_peak_bytes, TRACKER)
+
+
+def _formulas(case: Case, rows: list[Row]) -> Iterator[Row]:
+    """The closed forms that the report prints, which come from the tape by a way of their own."""
+    if case.mode != "train" or case.dtype != "float32" or not case.bias or case.c_in != case.c_out:
+        return
+    for row in rows:
+        if FORMULAS.get(row.quantity) == row.by:
+            blank = replace(row, quantity=f"{row.quantity}, formula", predicted=None, beside={})
+            try:
+                yield replace(blank, predicted=_value(_formula(case.method, row.quantity), case))
+            except Exception as error:
+                yield replace(blank, error=f"{type(error).__name__}: {error}")
+
+
+@cache
+def _formula(method: str, quantity: str) -> sympy.Expr:
+    return formula(method, quantity)
+
+
+def _value(expression: sympy.Expr, case: Case) -> int:
+    values = METHODS[case.method].options | dict(case.options) | {"b": case.b, "s": case.s, "c": case.c_in, "k": case.k}
+    return int(expression.subs({symbol: values[symbol.name] for symbol in expression.free_symbols}))
 
 
 def to_dict(row: Row) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ STEPS = 10
 LEARNING_RATE = 0.1
 PAIRS = 32
 STATES = ("initial", f"after {STEPS} SGD steps")
-SHAPES = ((3, 3, 3, 6), (4, 4, 1, 5), (2, 5, 3, 5), (5, 2, 3, 6), (4, 4, 5, 7))  # c_in, c_out, k, s
+SHAPES = ((3, 3, 3, 6), (4, 4, 1, 5), (2, 5, 3, 5), (5, 2, 3, 6), (2, 5, 1, 5), (4, 4, 5, 7))  # c_in, c_out, k, s
 QUICK_SHAPES = SHAPES[:2]
 
 ORTHOGONAL = "orthogonal"
@@ -61,7 +61,7 @@ class Guarantee:
     @property
     def excess(self) -> float:
         """By how much the bound exceeds 1; 0 where it does not."""
-        return max(0.0, self.bound - 1)
+        return self.bound - 1 if self.bound > 1 else 0.0
 
     @property
     def holds(self) -> bool | None:
@@ -80,8 +80,9 @@ class Guarantee:
         return lipschitz and (self.claim == LIPSCHITZ or self.smallest >= 1 - TOLERANCE)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, ready for JSON."""
-        return asdict(self) | {"excess": self.excess, "holds": self.holds}
+        """All of it, ready for JSON, which knows no NaN."""
+        figures = {**asdict(self), "excess": self.excess, "holds": self.holds}
+        return {name: None if value != value else value for name, value in figures.items()}  # noqa: PLR0124
 
 
 def shapes(method: str, quick: bool = False) -> list[tuple[int, int, int, int]]:
@@ -95,7 +96,9 @@ def shapes(method: str, quick: bool = False) -> list[tuple[int, int, int, int]]:
         >>> shapes("cpl", quick=True)
         [(3, 3, 3, 6), (4, 4, 1, 5)]
     """
-    return [shape for shape in (QUICK_SHAPES if quick else SHAPES) if shape[0] == shape[1] or not METHODS[method].square]
+    return [
+        shape for shape in (QUICK_SHAPES if quick else SHAPES) if shape[0] == shape[1] or not METHODS[method].square
+    ]
 
 
 def check(method: str, shape: tuple[int, int, int, int], seed: int = 0) -> list[Guarantee]:
@@ -135,11 +138,11 @@ def _check(method: str, shape: tuple[int, int, int, int]) -> Iterator[Guarantee]
         if state != STATES[0]:
             _train(layer.train(), (c_in, s, s))
         for mode in ("train", "eval"):
-            fixed = (method, *shape, state, mode, claim(method, k))
+            row = Guarantee(method, c_in, c_out, k, s, state, mode, claim(method, k))
             try:
-                yield Guarantee(*fixed, *_measure(layer.train(mode == "train"), (c_in, s, s)))
+                yield replace(row, **_measure(layer.train(mode == "train"), (c_in, s, s)))
             except Exception as error:  # whatever it is, it is shown, and the run goes on
-                yield Guarantee(*fixed, error=f"{type(error).__name__}: {error}")
+                yield replace(row, error=f"{type(error).__name__}: {error}")
 
 
 def _train(layer: LipschitzConv2d, image: tuple[int, int, int]) -> None:
@@ -153,9 +156,10 @@ def _train(layer: LipschitzConv2d, image: tuple[int, int, int]) -> None:
         optimizer.step()
 
 
-def _measure(layer: LipschitzConv2d, image: tuple[int, int, int]) -> Sequence[float]:
+def _measure(layer: LipschitzConv2d, image: tuple[int, int, int]) -> dict[str, Any]:
     x, y = torch.randn(2, PAIRS, *image, dtype=torch.float64)
     values = singular_values(layer, image, at=x[0])
     # Neighbours see one linear piece, distant points several.
     ratio = max(pair_ratio(layer, x, y), pair_ratio(layer, x, x + 1e-3 * y))
-    return float(values[-1]), float(values[0]), lipschitz_upper_bound(layer, image), ratio
+    bound = lipschitz_upper_bound(layer, image)
+    return {"smallest": float(values[-1]), "largest": float(values[0]), "bound": bound, "pairs": ratio}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._pytree import tree_leaves
 
 from ._live import Event, LiveStorage, Mode, prompt_frees, warmed_up
+
+# Else the profiler writes a line to stderr whenever it starts and stops. It reads this at its first start.
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
 WRAPPED_SCALAR_BYTES = 16  # one complex128, the largest Python scalar that torch wraps in a tensor
 

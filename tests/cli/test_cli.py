@@ -193,7 +193,9 @@ def test_validate_passes_options_on_and_reports(
 
     def run_validation(output: Path, methods: list[str], seed: int, quick: bool, progress: object) -> bool:
         calls.append((output, methods, seed, quick))
-        (output / "report.json").write_text(json.dumps({"summary": [{"method": "soc", "mismatches": 3}]}))
+        (output / "report.json").write_text(
+            json.dumps({"verdict": "Some.", "summary": [{"method": "soc", "mismatches": 3}]})
+        )
         return matches
 
     monkeypatch.setattr("lipcost.validate.report.run_validation", run_validation)
@@ -207,7 +209,7 @@ def test_validate_passes_options_on_and_reports(
 
 def test_validate_defaults_to_every_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def run_validation(output: Path, methods: list[str], *_: object) -> bool:
-        (output / "report.json").write_text(json.dumps({"summary": [{"methods": methods}]}))
+        (output / "report.json").write_text(json.dumps({"verdict": "All.", "summary": [{"methods": methods}]}))
         return methods == list(METHODS)
 
     monkeypatch.setattr("lipcost.validate.report.run_validation", run_validation)

@@ -60,6 +60,8 @@ def run_python(code: str, name: str, first: int, namespace: dict[str, Any]) -> I
 
     class Runner(doctest.DocTestRunner):
         def report_failure(self, out: Any, test: Any, example: doctest.Example, got: str) -> None:
+            if example.exc_msg is not None:
+                raise AssertionError(f"{test.name}: another exception than the page's:\n{got}")
             line = first + example.lineno + example.source.count("\n")
             results.append(Difference(line, example.want, re.sub(r"(?m)^\s*$(?=\n)", "<BLANKLINE>", got)))
 
@@ -110,7 +112,7 @@ def test_every_method_has_a_page_of_one_form() -> None:
 
 def test_a_wrong_output_is_noticed(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("```python\n>>> 1 + 1\n3\n```\n\n```console\n$ lipcost predict soc -b 1 -s 0 -c 1\nfine\n```\n", "utf-8")
+    page.write_text("```python\n>>> 1 + 1\n3\n```\n\n```console\n$ lipcost predict soc -b 1\nfine\n```\n", "utf-8")
     assert [(d.line, d.want) for d in differences(page)] == [(3, "3\n"), (8, "fine\n")]
 
 

@@ -1,0 +1,156 @@
+"""Formulas agree with predictions, which the exactness suite compares with measurements."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import sympy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lipcost.costmodel import METHODS, QUANTITIES, evaluate, formula, predict
+from lipcost.costmodel._symbols import C_IN, C_OUT, B, C, K, S, option_symbol
+
+BYTES = tuple(q for q in QUANTITIES if q.endswith("_bytes"))
+
+
+def accepted(method: str, s: int, k: int) -> bool:
+    try:
+        METHODS[method].check(s, k)
+    except ValueError:
+        return False
+    return True
+
+
+@st.composite
+def configurations(draw: st.DrawFn, method: str) -> dict[str, int]:
+    s = draw(st.integers(1, 40))
+    k = draw(st.sampled_from([k for k in (1, 3, 5, 7, 9, 13) if accepted(method, s, k)]))
+    c_in = draw(st.integers(1, 70))
+    c_out = c_in if METHODS[method].square or draw(st.booleans()) else draw(st.integers(1, 70))
+    counts = {name: draw(st.integers(1, 9)) for name in METHODS[method].options}
+    return {"b": draw(st.integers(1, 300)), "s": s, "c_in": c_in, "c_out": c_out, "k": k, **counts}
+
+
+@cache
+def function(method: str, quantity: str, mode: str, rectangular: bool, **kwargs: Any) -> Any:
+    """The formula as a function of plain Python numbers."""
+    names = [B, S, C, C_IN, C_OUT, K, *(option_symbol(name) for name in METHODS[method].options)]
+    expression = formula(method, quantity, mode=mode, rectangular=rectangular, **kwargs)
+    return sympy.lambdify(names, expression, [{"Max": max}, "math"])
+
+
+def value(method: str, quantity: str, mode: str, config: dict[str, int], **kwargs: Any) -> int:
+    b, s, c_in, c_out, k, *counts = config.values()
+    of = function(method, quantity, mode, c_in != c_out, **kwargs)
+    return round(of(b, s, c_in, c_in, c_out, k, *counts))
+
+
+@pytest.mark.parametrize("mode", ["train", "inference"])
+@pytest.mark.parametrize("method", METHODS)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_formula_equals_prediction(method: str, mode: Any, data: st.DataObject) -> None:
+    config = data.draw(configurations(method))
+    p = predict(method, mode=mode, **config)
+    for quantity in QUANTITIES:
+        assert value(method, quantity, mode, config) == getattr(p, quantity), quantity
+
+
+@pytest.mark.parametrize("method", METHODS)
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_parts_add_up(method: str, data: st.DataObject) -> None:
+    config = data.draw(configurations(method))
+    p = predict(method, **config)
+    for quantity in set(QUANTITIES) - set(BYTES):
+        parts = [value(method, quantity, "train", config, part=part) for part in ("input", "parameter")]
+        assert parts == [p.parts[part][quantity] for part in ("input", "parameter")]
+        if not quantity.startswith("flops"):  # an FFT's FLOPs are rounded once per total
+            assert sum(parts) == getattr(p, quantity)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+@pytest.mark.parametrize("method", METHODS)
+def test_formula_in_other_widths(method: str, dtype: str) -> None:
+    if dtype not in METHODS[method].dtypes:
+        pytest.skip(f"{method} has no {dtype}")
+    config = {"b": 3, "s": 9, "c_in": 5, "c_out": 5, "k": 3, **METHODS[method].options}
+    p = predict(method, dtype=dtype, bias=False, **config)
+    for quantity in BYTES:
+        assert value(method, quantity, "train", config, dtype=dtype, bias=False) == getattr(p, quantity)
+
+
+@pytest.mark.parametrize("mode", ["train", "inference"])
+@pytest.mark.parametrize("method", METHODS)
+def test_evaluate_equals_predictions(method: str, mode: Any) -> None:
+    rng = np.random.default_rng(0)
+    n = 40
+    b, s, c_in = rng.integers(1, 64, n), rng.integers(7, 40, n), rng.integers(1, 64, n)
+    c_out = c_in if METHODS[method].square else rng.integers(1, 64, n)
+    k = rng.choice([1, 3, 5, 7], n)
+    for quantity in QUANTITIES:
+        got = evaluate(method, quantity, b=b, s=s, c_in=c_in, c_out=c_out, k=k, mode=mode)
+        each = zip(b, s, c_in, c_out, k, strict=True)
+        expected = [
+            getattr(predict(method, b=int(b), s=int(s), c_in=int(i), c_out=int(o), k=int(k), mode=mode), quantity)
+            for b, s, i, o, k in each
+        ]
+        assert got.shape == (n,)
+        assert np.rint(got).astype(int).tolist() == expected, quantity
+
+
+def test_evaluate_is_exact_beyond_53_bits() -> None:
+    big = {"b": 2**8, "s": 2**10, "c": 2**12 - 1, "k": 5}
+    for method in ("standard", "bcop"):
+        exact = predict(method, **big).macs_forward
+        assert exact > 2**53
+        assert int(evaluate(method, "macs_forward", **big)) == exact
+    with pytest.raises(ValueError, match="more than an int64 holds"):
+        evaluate("standard", "macs_forward", **{**big, "b": 2**24})
+
+
+def test_evaluate_broadcasts() -> None:
+    grid = evaluate("sll", "saved_bytes", b=np.arange(1, 4)[:, None], s=8, c=np.array([4, 8]))
+    assert grid.shape == (3, 2)
+    assert grid[2, 1] == predict("sll", b=3, s=8, c=8).saved_bytes
+
+
+def test_fixed_numbers_take_the_place_of_symbols() -> None:
+    assert formula("soc", "macs_forward", terms=5, k=3) == 45 * B * C**2 * S**2
+    assert formula("lot", "parameter_bytes", c=4, k=1) == 4 * (16 + 4)
+    assert formula("aol", "macs_forward", c_in=2, c_out=3, k=1) == 6 * B * S**2 + 12
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_only_the_named_symbols_appear(method: str) -> None:
+    allowed = {B, S, C, K, *(option_symbol(name) for name in METHODS[method].options)}
+    for quantity in QUANTITIES:
+        assert formula(method, quantity).free_symbols <= allowed
+
+
+def test_a_branch_is_a_piece() -> None:
+    assert isinstance(formula("standard", "saved_bytes"), sympy.Piecewise)
+    assert isinstance(formula("cayley", "saved_bytes"), sympy.Piecewise)
+
+
+# The published or separately derived closed forms that this model must reproduce.
+KNOWN = [
+    ("standard", "macs_forward", B * C**2 * K**2 * S**2),
+    ("aol", "macs_forward", C**2 * K**2 * (B * S**2 + C * (2 * K - 1) ** 2)),
+    ("sll", "macs_forward", C**2 * K**2 * (2 * B * S**2 + C * (2 * K - 1) ** 2)),
+    ("cpl", "macs_backward", C**2 * K**2 * S**2 * (4 * B + 1)),
+    ("soc", "macs_backward", 2 * option_symbol("terms") * B * C**2 * K**2 * S**2),
+    ("lot", "macs_backward", 8 * C**2 * (S + K - 1) ** 2 * (B + 3 * option_symbol("iterations") * C)),
+    ("cpl", "saved_bytes", 8 * B * C * S**2 + 8 * C * S**2 + 12),
+    ("sll", "saved_bytes", 8 * C * (B * S**2 + 4 * C * K**2 - 4 * C * K + C + 2)),
+]
+
+
+@pytest.mark.parametrize(("method", "quantity", "expected"), KNOWN)
+def test_known_closed_forms(method: str, quantity: str, expected: sympy.Expr) -> None:
+    """Derived independently by tracing the layers with symbolic sizes through PyTorch itself."""
+    assert sympy.expand(formula(method, quantity) - expected) == 0

@@ -1,0 +1,138 @@
+"""The plots of the report, as SVG text without outside references."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lipcost.cli.formatting import readable
+from lipcost.costmodel import METHODS, Prediction, predict
+
+from .compare import PROFILER, TRACKER
+from .results import Results
+
+STYLE: dict[Any, Any] = {
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "svg.hashsalt": "lipcost",  # the same run gives the same file
+}
+COLOURS = ("#222222", "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#17becf")
+LOOK = {method: (COLOURS[i % 8], "osD^vP*X"[i % 8]) for i, method in enumerate(METHODS)}
+SIZES: dict[str, Any] = {"b": 256, "s": 32, "c": 64, "k": 3}
+BATCHES = (1, 4, 16, 64, 256, 1024)
+SIDES = (4, 8, 16, 32, 64, 128)
+RATIOS: dict[str, Callable[[Prediction], int]] = {
+    "MACs": lambda p: p.macs_forward + p.macs_backward,
+    "FLOPs (with FFTs and inverses)": lambda p: p.flops_forward + p.flops_backward,
+    "bytes saved for backward": lambda p: p.saved_bytes,
+    "peak bytes": lambda p: p.peak_bytes,
+}
+
+
+def diagonal(results: Results) -> tuple[Figure, str]:
+    """Predicted against measured peak of every configuration, in plain eager and under a dispatch mode."""
+    figure = Figure(figsize=(12.6, 5.6), layout="constrained")
+    peaks = [row for row in results.rows if row.quantity == "peak_bytes"]
+    sizes = [value for row in peaks for value in (row.predicted, row.measured) if value]
+    for axes, by in zip(figure.subplots(1, 2), (PROFILER, TRACKER), strict=True):
+        if sizes:
+            ends = [min(sizes) / 2, max(sizes) * 2]
+            axes.plot(ends, ends, color="#999999", linewidth=1, zorder=1)
+        for method in results.methods:
+            points = [(r.predicted, r.measured) for r in peaks if r.case.method == method and r.by == by]
+            colour, marker = LOOK[method]
+            x, y = np.array(points).reshape(-1, 2).T
+            axes.scatter(x, y, s=30, color=colour, marker=marker, alpha=0.7, linewidths=0)
+            axes.scatter([], [], s=40, color=colour, marker=marker, label=METHODS[method].title)
+        axes.set(xscale="log", yscale="log", xlabel="predicted peak", ylabel=f"measured: {by}", aspect="equal")
+        _byte_ticks(axes, "x", sizes)
+        _byte_ticks(axes, "y", sizes)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right center")
+    off = sum(not row.matches for row in peaks)
+    return figure, f"Peak bytes, {len(peaks):,} measurements; off the diagonal: {off:,}."
+
+
+def ratios(results: Results) -> tuple[Figure, str]:
+    """What a method costs, relative to the plain convolution."""
+    standard = predict("standard", **SIZES)
+    predicted = {m: predict(m, **SIZES) for m in results.methods if m != "standard"}
+    figure = Figure(figsize=(12.6, 1.2 + 0.42 * max(len(predicted), 3)), layout="constrained")
+    names = [METHODS[m].title for m in predicted]
+    for axes, (title, cost) in zip(
+        np.atleast_1d(figure.subplots(1, len(RATIOS), sharey=True)), RATIOS.items(), strict=True
+    ):
+        values = [cost(p) / cost(standard) for p in predicted.values()]
+        axes.axvline(1, color="#222222", linewidth=1, linestyle="--")
+        bars = axes.barh(names, values, color=[LOOK[m][0] for m in predicted], height=0.65)
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        axes.bar_label(bars, [f"{value:.2f}×" for value in values], padding=4, bbox=box)
+        axes.set(title=title, xlim=(0, 1.3 * max(values, default=1)))
+        axes.grid(visible=False, axis="y")
+        axes.title.set_size(12)
+    figure.axes[0].invert_yaxis()
+    return figure, f"Predicted training cost, Standard = 1 (dashed); {_sizes(SIZES)}."
+
+
+def growth(results: Results) -> tuple[Figure, str]:
+    """How the predicted peak grows with the batch and with the image."""
+    figure = Figure(figsize=(12.6, 4.8), layout="constrained")
+    for axes, (name, values, title) in zip(
+        figure.subplots(1, 2), (("b", BATCHES, "batch b"), ("s", SIDES, "image side s")), strict=True
+    ):
+        sizes = SIZES | ({"b": 16} if name == "s" else {})
+        peaks = []
+        for method in results.methods:
+            line = [predict(method, **sizes | {name: value}).peak_bytes for value in values]
+            colour, marker = LOOK[method]
+            axes.plot(values, line, color=colour, marker=marker, markersize=5, label=METHODS[method].title)
+            peaks += line
+        axes.set(xscale="log", yscale="log", xlabel=f"{title}   ({_sizes(sizes, name)})", ylabel="predicted peak")
+        axes.set_xticks(values, [str(value) for value in values])
+        axes.minorticks_off()
+        _byte_ticks(axes, "y", peaks)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right center")
+    return figure, "Predicted peak bytes in training: methods that transform every frequency pay for the image's side."
+
+
+FIGURES = {"diagonal": diagonal, "ratios": ratios, "growth": growth}
+
+
+def draw(name: str, results: Results) -> tuple[str, str]:
+    """One of FIGURES as SVG, and its caption.
+
+    Args:
+        name: key of FIGURES.
+        results: what a validation found.
+    """
+    with mpl.rc_context(STYLE):
+        figure, caption = FIGURES[name](results)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue(), caption
+
+
+def _byte_ticks(axes: Axes, which: str, values: Iterable[int]) -> None:
+    """Ticks at powers of two, at most nine of them."""
+    exponents = [value.bit_length() for value in values]
+    if not exponents:
+        return
+    low, high = min(exponents) - 1, max(exponents)
+    step = next(step for step in (1, 2, 5, 10, 20) if (high - low) / step <= 8)
+    ticks = [2**e for e in range(step * (low // step), high + step, step)]
+    axes.set(**{f"{which}ticks": ticks, f"{which}ticklabels": [readable(tick, "B") for tick in ticks]})
+    axes.minorticks_off()
+
+
+def _sizes(sizes: dict[str, int], without: str = "") -> str:
+    return ", ".join(f"{name}={value}" for name, value in sizes.items() if name != without)

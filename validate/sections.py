@@ -1,0 +1,281 @@
+"""The tables of the report, the same for HTML and Markdown."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import NamedTuple
+
+import sympy
+
+from lipcost.cli.formatting import SUPERSCRIPTS, polynomial, readable, unit
+from lipcost.costmodel import METHODS, formula, leading_order
+
+from .compare import DISPATCH, FVCORE, HOOKS, PROFILER, Row
+from .guarantee import Guarantee
+from .results import Count, Results, count
+
+FORMULAS = ("macs_forward", "macs_backward", "saved_bytes")
+EXAMPLE = {
+    "macs_forward": FVCORE,
+    "macs_backward": DISPATCH,
+    "flops_forward": DISPATCH,
+    "flops_backward": DISPATCH,
+    "traffic_forward": DISPATCH,
+    "launches_forward": DISPATCH,
+    "saved_bytes": HOOKS,
+    "peak_bytes": PROFILER,
+}
+ROUNDING = 1e-9  # below this an excess is the singular values' own rounding
+
+
+class Cell(NamedTuple):
+    """Text, the exact figure behind it, and a mark: "good", "warn", "bad", "head" or none."""
+
+    text: str
+    exact: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells below a header; columns from ``numbers`` on align right."""
+
+    header: list[str]
+    rows: list[list[Cell]]
+    numbers: int = 1
+
+
+@dataclass(frozen=True)
+class Section:
+    """A title, a note on how to read what follows, and tables or figures."""
+
+    title: str
+    note: str
+    tables: list[Table] = field(default_factory=list)
+    figures: list[str] = field(default_factory=list)  # names in ``plots.FIGURES``
+
+
+def sections(results: Results) -> list[Section]:
+    """Everything the report shows below the verdict, in order.
+
+    Args:
+        results: what a validation found.
+
+    Returns:
+        The sections, with every table filled in.
+    """
+    parts: Sequence[Callable[[Results], Section]] = (
+        _environment,
+        _comparisons,
+        _mismatches,
+        _worked_example,
+        _orders,
+        _formulas,
+        _figures,
+        _guarantees,
+        _beside,
+    )
+    return [part(results) for part in parts]
+
+
+def _environment(results: Results) -> Section:
+    run = {"date": results.date, "seed": str(results.seed), "grid": "quick" if results.quick else "full"}
+    return Section("Environment", " · ".join(" ".join(item) for item in {**results.environment, **run}.items()))
+
+
+def _comparisons(results: Results) -> Section:
+    def cells(name: Sequence[str], counts: Sequence[Count]) -> list[Cell]:
+        return [*map(Cell, name), *(_counted(each) for each in counts)]
+
+    def across(rows: list[Row]) -> list[Count]:
+        return [*(count(row for row in rows if row.case.method == m) for m in results.methods), count(rows)]
+
+    rows = [cells(key, across([r for r in results.rows if (r.quantity, r.by) == key])) for key in results.quantities()]
+    rows.append(cells(("total", ""), across(results.rows)))
+    note = (
+        "Equal / compared, integers both. flops_conv to flops_pointwise are forward and backward together. The peak is "
+        "predicted twice: as plain eager sums gradients, in place, and as autograd does under a dispatch mode. A row "
+        "“…, formula” puts numbers into the closed form below (training, float32, bias, c_in = c_out)."
+    )
+    header = ["quantity", "measured by", *(METHODS[m].title for m in results.methods), "total"]
+    return Section("Formulas against measurements", note, [Table(header, rows, numbers=2)])
+
+
+def _counted(total: Count) -> Cell:
+    if not total.compared:
+        return Cell("–")
+    return Cell(total.text, mark="" if total.equal == total.compared else "bad")
+
+
+def _mismatches(results: Results) -> Section:
+    if results.passed:
+        return Section("Mismatches", "None.")
+    tables = []
+    if results.mismatches:
+        header = ["configuration", "quantity", "measured by", "predicted", "measured", "difference"]
+        tables.append(Table(header, [_mismatch(row) for row in results.mismatches], numbers=3))
+    if results.broken:
+        header = ["layer", "state", "mode", "claim", "smallest σ", "upper bound", "pairs", "error"]
+        tables.append(Table(header, [_broken(guarantee) for guarantee in results.broken], numbers=4))
+    return Section("Mismatches", "Exact figures; the difference is measured minus predicted.", tables)
+
+
+def _mismatch(row: Row) -> list[Cell]:
+    if row.error is not None:
+        return [Cell(str(row.case)), Cell(row.quantity), Cell(row.error, mark="bad"), *[Cell("")] * 3]
+    figures = (f"{row.predicted:,}", f"{row.measured:,}", f"{row.difference:+,}")
+    return [Cell(str(row.case)), Cell(row.quantity), Cell(row.by), *(Cell(text, mark="bad") for text in figures)]
+
+
+def _broken(g: Guarantee) -> list[Cell]:
+    layer = f"{g.method} c_in={g.c_in} c_out={g.c_out} k={g.k} s={g.s}"
+    figures = [repr(value) for value in (g.smallest, g.bound, g.pairs)]
+    return [Cell(text) for text in (layer, g.state, g.mode, g.claim, *figures, g.error or "")]
+
+
+def _worked_example(results: Results) -> Section:
+    case = results.example(results.methods[0])
+    rows = []
+    for method in results.methods:
+        found = {(row.quantity, row.by): row for row in results.of(method) if row.case == results.example(method)}
+        for side in ("predicted", "measured"):
+            head = [Cell(METHODS[method].title if side == "predicted" else "", mark="head"), Cell(side)]
+            rows.append(head + [_figure(found.get(key), side) for key in EXAMPLE.items()])
+    note = f"b={case.b}, s={case.s}, c={case.c_in}, k={case.k}, {case.dtype}, training, published iteration counts."
+    return Section("One configuration", note, [Table(["method", "", *EXAMPLE], rows, numbers=2)])
+
+
+def _figure(row: Row | None, side: str) -> Cell:
+    if row is None or row.predicted is None or row.measured is None:
+        return Cell("–", mark="bad")
+    value = row.predicted if side == "predicted" else row.measured
+    mark = "" if side == "predicted" else "good" if row.matches else "bad"
+    return Cell(readable(value, unit(row.quantity)), f"{value:,}", mark)
+
+
+def _orders(results: Results) -> Section:
+    rows = [
+        [
+            Cell(METHODS[m].title, mark="head"),
+            *(Cell(polynomial(leading_order(m, q))) for q in ("flops_forward", "memory")),
+        ]
+        for m in results.methods
+    ]
+    note = "Leading terms of the formulas, kernel size and iteration counts constant, logarithms taken as constants."
+    return Section("Orders of growth", note, [Table(["method", "FLOPs, forward", "memory"], rows, numbers=3)])
+
+
+def _formulas(results: Results) -> Section:
+    rows = [
+        [
+            Cell(METHODS[m].title if q == FORMULAS[0] else "", mark="head"),
+            Cell(q),
+            Cell(written(formula(m, q)), mark="formula"),
+        ]
+        for m in results.methods
+        for q in FORMULAS
+    ]
+    note = "Training, float32, c_in = c_out = c, with bias; iteration counts by the name of the layer's argument."
+    return Section("Formulas", note, [Table(["method", "quantity", "formula"], rows, numbers=3)])
+
+
+def written(expression: sympy.Expr) -> str:
+    """An expression in Unicode, one line per case.
+
+    Args:
+        expression: what ``lipcost.costmodel.formula`` gives.
+
+    Example:
+        >>> from lipcost.costmodel import formula
+        >>> print(written(formula("cayley", "macs_forward")))
+        4·c²·s·(b + c)·(⌊s/2⌋ + 1)
+        >>> print(written(formula("standard", "saved_bytes")))
+        k > 1: 4·b·c·(k + s - 1)²;
+        else: 0
+    """
+    if isinstance(expression, sympy.Piecewise):
+        cases = (("else" if condition == sympy.true else str(condition), e) for e, condition in expression.args)
+        return ";\n".join(f"{condition}: {written(e)}" for condition, e in cases)
+    text = re.sub(r"\*\*(\d+)", lambda power: power[1].translate(SUPERSCRIPTS), str(expression))
+    return re.sub(r"floor\(([^()]*)\)", r"⌊\1⌋", text).replace("*", "·")
+
+
+def _figures(results: Results) -> Section:
+    return Section("Plots", "", figures=["diagonal", "ratios", "growth"])
+
+
+def _guarantees(results: Results) -> Section:
+    groups = groupby(results.guarantees, key=lambda g: g.method)
+    rows = []
+    for _, of_method in groups:
+        states: dict[tuple[str, str, str], list[Guarantee]] = {}
+        for guarantee in of_method:
+            states.setdefault((guarantee.claim, guarantee.state, guarantee.mode), []).append(guarantee)
+        rows += [_state(group, first=i == 0) for i, group in enumerate(states.values())]
+    header = [
+        "method",
+        "claim",
+        "state",
+        "mode",
+        "layers",
+        "smallest σ",
+        "largest σ",
+        "pairs",
+        "upper bound",
+        "excess",
+        "kept",
+    ]
+    note = (
+        "Float64; each figure is the worst over the layers of its row. Singular values σ of the Jacobian at a random "
+        "point; pairs: the largest ratio of distances seen, a lower bound of the Lipschitz constant; excess: upper "
+        "bound minus 1. A claim is kept to 1e-6. CPL and SOC as published have no bound, as power iterations estimate "
+        "their norms from below; by what they exceed 1 is measured, not judged."
+    )
+    return Section("Guarantees", note, [Table(header, rows, numbers=4)])
+
+
+def _state(group: list[Guarantee], first: bool) -> list[Cell]:
+    g = group[0]
+    worst = max(group, key=lambda each: each.excess)
+    figures = (
+        min(e.smallest for e in group),
+        *(max(getattr(e, n) for e in group) for n in ("largest", "pairs", "bound")),
+    )
+    kept = [e.holds for e in group]
+    verdict = Cell("–") if kept[0] is None else Cell("yes", mark="good") if all(kept) else Cell("no", mark="bad")
+    excess = Cell("0") if worst.excess < ROUNDING else Cell(f"{worst.excess:.3g}", repr(worst.excess), "warn")
+    return [
+        Cell(METHODS[g.method].title if first else "", mark="head"),
+        *(Cell(text) for text in (g.claim, g.state, g.mode, str(len(group)))),
+        *(Cell("–" if math.isnan(figure) else f"{figure:.6f}", repr(figure)) for figure in figures),
+        excess,
+        verdict,
+    ]
+
+
+def _beside(results: Results) -> Section:
+    rows = []
+    for method in results.methods:
+        measured = [row for row in results.of(method) if row.beside]
+        at = [row for row in measured if row.case == results.example(method)]
+        figures = [at[0].predicted if at else None, *(at[0].beside[name] if at else None for name in BESIDE)]
+        figures += [max((row.beside[name] for row in measured), default=None) for name in BESIDE]
+        rows.append([Cell(METHODS[method].title, mark="head"), *map(_bytes, figures)])
+    header = ["method", "peak_bytes by formula", "scratch", "host scalars", "scratch, largest", "host scalars, largest"]
+    note = (
+        "Measured with the peak and in no formula: what operators allocate and free themselves (the convolution "
+        "backend's choice, by which the peak would be higher), and Python scalars wrapped as tensors. First for the "
+        "configuration above, then the largest of the run."
+    )
+    return Section("Beside the formulas", note, [Table(header, rows)])
+
+
+BESIDE = ("scratch_bytes", "host_scalar_bytes")
+
+
+def _bytes(value: int | None) -> Cell:
+    return Cell("–") if value is None else Cell(readable(value, "B"), f"{value:,}")
