@@ -63,7 +63,7 @@ class Grid:
 
     @cache  # noqa: B019  (a grid lives as long as one formula is built)
     def _truth(self, condition: Any) -> np.ndarray:
-        return self.evaluate(condition).astype(bool)
+        return self.evaluate(condition).astype(np.bool_)
 
 
 def _accepts(method: type[Method], s: int, k: int) -> bool:
@@ -88,7 +88,7 @@ def explore(run: Callable[[Callable[[Any], bool]], Result], grid: Grid) -> dict[
                 condition = _canonical(condition)
             known = dict(path)
             if condition in known:
-                return known[condition]
+                return bool(known[condition])
             options = [answer for answer in (True, False) if grid.where((*path, (condition, answer))).any()]
             if len(options) == 2:
                 waiting.append((*path, (condition, False)))

@@ -56,11 +56,12 @@ class Recording:
         """Any of QUANTITIES but the peak."""
         if name in BYTES:
             return getattr(self, name)
-        return self.count(*name.split("_"), part=part)
+        counted, phase = name.split("_")
+        return self.count(counted, phase, part)
 
     def peak(self) -> int:
         """The most bytes live at once, in a recording with numbers."""
-        live = list(accumulate(sign * size for sign, size in self.events))
+        live: list[int] = list(accumulate(sign * size for sign, size in self.events))
         return max(live[self.start - 1 :])
 
 

@@ -16,13 +16,13 @@ def compiled(expression: Any, symbols: Sequence[sympy.Symbol]) -> Callable[..., 
         candidates = [compiled(candidate, symbols) for candidate in expression.args]
         return lambda *values: reduce(np.maximum, (candidate(*values) for candidate in candidates))
     if not isinstance(expression, sympy.Expr):  # a condition
-        return sympy.lambdify(symbols, expression, "numpy")
+        return _numpy(expression, symbols)
     if not isinstance(expression, sympy.Piecewise):
         denominator = int(sympy.ilcm(1, *(number.q for number in expression.atoms(sympy.Rational))))
         if denominator == 1 or expression.has(sympy.log):
-            return sympy.lambdify(symbols, expression, "numpy", cse=True)
+            return _numpy(expression, symbols)
         # The fractions of a polynomial in k, whose values are whole: in floats they would be inexact.
-        multiple = sympy.lambdify(symbols, sympy.expand(expression * denominator), "numpy", cse=True)
+        multiple = _numpy(sympy.expand(expression * denominator), symbols)
         return lambda *values: multiple(*values) // denominator
     (first, condition), *rest = expression.args
     test, here = compiled(condition, symbols), compiled(first, symbols)
@@ -30,3 +30,8 @@ def compiled(expression: Any, symbols: Sequence[sympy.Symbol]) -> Callable[..., 
         return here
     other = compiled(sympy.Piecewise(*rest), symbols)
     return lambda *values: np.where(test(*values), here(*values), other(*values))
+
+
+def _numpy(expression: Any, symbols: Sequence[sympy.Symbol]) -> Callable[..., Any]:
+    function: Callable[..., Any] = sympy.lambdify(symbols, expression, "numpy", cse=True)
+    return function

@@ -39,8 +39,8 @@ class Cayley(Method):
         """One matrix product per frequency."""
         half = self.s // 2 + 1
         x = rfft2(x).permute(2, 3, 1, 0).reshape(self.s * half, self.c_in, self.b)
-        y = matmul(q, x).reshape(self.s, half, self.c_out, self.b)
-        y = irfft2(y.permute(3, 2, 0, 1), self.s)
+        spectrum = matmul(q, x).reshape(self.s, half, self.c_out, self.b)
+        y = irfft2(spectrum.permute(3, 2, 0, 1), self.s)
         if self.bias is not None:
             y = y.add_(self.bias.reshape(self.c_out, 1, 1))
         return y

@@ -46,6 +46,8 @@ class BCOPConv2d(CircularConv2d):
     """
 
     method = "bcop"
+    u: Tensor
+    mask: Tensor
 
     def __init__(
         self,

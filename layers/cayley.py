@@ -57,8 +57,8 @@ class CayleyConv2d(LipschitzConv2d):
     def input_transform(self, x: Tensor, q: Tensor) -> Tensor:  # type: ignore[override]
         b, _, h, w = x.shape
         x = torch.fft.rfft2(x.to(self.weight.dtype)).permute(2, 3, 1, 0).reshape(-1, self.in_channels, b)
-        y = (q @ x).reshape(h, w // 2 + 1, self.out_channels, b)
-        y = torch.fft.irfft2(y.permute(3, 2, 0, 1), s=(h, w))
+        spectrum = (q @ x).reshape(h, w // 2 + 1, self.out_channels, b)
+        y: Tensor = torch.fft.irfft2(spectrum.permute(3, 2, 0, 1), s=(h, w))
         if self.bias is not None:
             y += self.bias[:, None, None]
         return y

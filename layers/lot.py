@@ -93,7 +93,7 @@ class LOTConv2d(LipschitzConv2d):
         b, _, h, w = x.shape
         x = torch.fft.fft2(x).permute(2, 3, 1, 0).reshape(h * w, self.in_channels, b)
         y = (q @ x).reshape(h, w, self.out_channels, b).permute(3, 2, 0, 1)
-        y = torch.fft.ifft2(y).real
+        y = torch.real(torch.fft.ifft2(y))
         if pad > 0:
             y = y[:, :, pad:-pad, pad:-pad]
         return y if self.bias is None else y + self.bias[:, None, None]

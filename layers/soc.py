@@ -50,6 +50,8 @@ class SOCConv2d(LipschitzConv2d):
     """
 
     method = "soc"
+    u1: Tensor
+    v1: Tensor
     initial_iterations = 50
 
     def __init__(
@@ -123,4 +125,5 @@ class SOCConv2d(LipschitzConv2d):
 
 def normalise(vector: Tensor) -> Tensor:
     """``vector`` over its norm, the norm at least 1e-12."""
-    return vector / vector.norm().clamp_min(1e-12)
+    norm: Tensor = vector.norm()
+    return vector / norm.clamp_min(1e-12)
