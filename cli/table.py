@@ -19,4 +19,4 @@ def table(json: Json = False) -> None:
         print_json({name: dict(zip(quantities, row, strict=True)) for name, row in cells.items()})
     else:
         rows = [[METHODS[name].title, *row] for name, row in cells.items()]
-        print_table(["Method", "FLOPs O(·)", "Memory O(·)"], rows, numbers=False)
+        print_table(["method", "FLOPs O(·)", "memory O(·)"], rows, numbers=False)

@@ -7,9 +7,9 @@ from typing import Any
 
 import sympy
 
+from ._checks import lookup, width
 from ._record import QUANTITIES, record
 from ._symbols import B, C, S
-from .predict import lookup, width
 
 KERNEL_SIZE = 3  # a constant of the O(·) notation, as are the iteration counts, here the published ones
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
 import sympy
 
+from ._checks import channels, check_configuration, check_mode, check_quantity, lookup, positive, resolve_options, width
 from ._closed_form import SIZES, Setting, closed_form
 from ._method import Method
-from ._record import QUANTITIES
 from ._symbols import C_IN, C_OUT, B, C, H, K, M, S, option_symbol
 from ._vectorised import compiled
-from .predict import PARTS, channels, check_configuration, check_mode, lookup, positive, resolve_options, width
 
 
 def formula(
@@ -55,7 +55,7 @@ def formula(
         45*b*c**2*s**2
     """
     cls = lookup(method)
-    _check_quantity(quantity, part)
+    check_quantity(quantity, part)
     sizes = {name: value for name, value in fixed.items() if name in SIZES}
     counts = {name: value for name, value in fixed.items() if name not in SIZES}
     resolve_options(cls, counts)
@@ -118,7 +118,7 @@ def evaluate(
         array([ 9280, 36992])
     """
     cls = lookup(method)
-    _check_quantity(quantity, None)
+    check_quantity(quantity, None)
     resolve_options(cls, dict.fromkeys(counts, 1))
     c_in, c_out = channels(c, c_in, c_out)
     given = {"b": b, "s": s, "c_in": c_in, "c_out": c_out, "k": k, **cls.options, **counts}
@@ -184,11 +184,11 @@ def _collected(expression: sympy.Expr) -> sympy.Expr:
 def _coefficient(expression: sympy.Expr) -> sympy.Expr:
     """A polynomial in s and k expanded, factored, or with (s+k-1)², the pixels of a padded image, split off."""
     forms = [sympy.expand(expression), sympy.factor(expression)]
-    for variable in (S, K) if {S, K} <= expression.free_symbols else ():
-        square = (S + K - 1) ** 2
+    squares = {(S + K - 1) ** 2} if {S, K} <= expression.free_symbols else {(S + k - 1) ** 2 for k in (3, 5, 7)}
+    for square, variable in product(squares, {S, K} & expression.free_symbols):
         quotient, rest = sympy.div(sympy.Poly(expression, variable), sympy.Poly(square, variable))
         forms.append(sympy.factor(quotient.as_expr()) * square + sympy.factor(rest.as_expr()))
-    return min(forms, key=sympy.count_ops)
+    return min(forms, key=lambda form: (sympy.count_ops(form), str(form)))
 
 
 def _check_sizes(cls: type[Method], sizes: dict[str, int], rectangular: bool) -> None:
@@ -200,13 +200,6 @@ def _check_sizes(cls: type[Method], sizes: dict[str, int], rectangular: bool) ->
     for name, value in sizes.items():
         positive(name, value)
     check_configuration(cls, b=1, s=sizes.get("s", sizes.get("k", 1)), c_in=1, c_out=1, k=sizes.get("k", 1))
-
-
-def _check_quantity(quantity: str, part: str | None) -> None:
-    if quantity not in QUANTITIES:
-        raise ValueError(f"unknown quantity {quantity!r}; quantities: {', '.join(QUANTITIES)}")
-    if part is not None and (part not in PARTS or quantity.endswith("_bytes")):
-        raise ValueError(f"no part {part!r} of {quantity}; parts: {', '.join(PARTS)}, of counts only, not of bytes")
 
 
 def _integers(name: str, value: Any) -> np.ndarray:

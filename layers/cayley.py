@@ -18,10 +18,10 @@ class CayleyConv2d(LipschitzConv2d):
     Source: Trockman & Kolter, "Orthogonalizing Convolutional Layers with the Cayley Transform", ICLR 2021.
 
     At each of the N = h(⌊w/2⌋+1) frequencies the kernel's transform Ŵ (c_out, c_in) is scaled to α√N Ŵ/‖Ŵ‖, with ‖Ŵ‖
-    its norm
-    over all N frequencies and α learned, and goes through :func:`cayley`. As published but for one thing: the factor
-    √N, which lets α start
-    at ‖W‖ in the constructor; the published layer creates its α = √N·(this α) in the first forward, for one image size.
+    its norm over all N frequencies and α learned, and goes through :func:`cayley`.
+
+    As published but for one thing: the factor √N, which lets α start at ‖W‖ in the constructor. The published layer
+    creates its α, √N times this one, in the first forward, for one image size.
 
     Args and errors: those of :class:`LipschitzConv2d`; float32 and float64 only. An image smaller than the kernel is
     refused.

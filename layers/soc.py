@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from ._base import LipschitzConv2d, positive
 
 # The four reshapings of a kernel (c_out, c_in, k, k) to a matrix whose spectral norms bound the convolution's: for
-# each, the
-# axes that its columns (u) run over; the rows (v) run over the others. Singla & Feizi, "Fantastic Four", ICLR 2021.
+# each, the axes that its columns (u) run over; the rows (v) run over the others.
+# Singla & Feizi, "Fantastic Four", ICLR 2021.
 COLUMNS = ((1, 3), (1, 2), (1, 2, 3), (0, 2, 3))
 ROWS = tuple(tuple(axis for axis in range(4) if axis not in columns) for columns in COLUMNS)
 
@@ -22,12 +22,13 @@ class SOCConv2d(LipschitzConv2d):
 
     Source: Singla & Feizi, "Skew Orthogonal Convolutions", ICML 2021.
 
-    L = M - Mᵀ (channels transposed, kernel flipped), halved, times ``correction`` and divided by the least of the
-    four spectral norms
-    of its reshapings, each estimated by persistent power iterations (the buffers u1…u4, v1…v4), one per training step.
-    Orthogonal up to the truncation at t terms. For c_in ≠ c_out the layer acts on max(c_in, c_out) channels: the input
-    is padded with zero channels, the output cut. As published, but for one thing: the power vectors start from 50
-    iterations on the initial kernel instead of 50 more at every 200th step.
+    L = M - Mᵀ (channels transposed, kernel flipped), halved, times ``correction`` and divided by the least of the four
+    spectral norms of its reshapings, each estimated by persistent power iterations (the buffers u1…u4, v1…v4), one per
+    training step. Orthogonal up to the truncation at t terms. For c_in ≠ c_out the layer acts on max(c_in, c_out)
+    channels: the input is padded with zero channels, the output cut.
+
+    As published but for one thing: the power vectors start from 50 iterations on the initial kernel, instead of 50 more
+    at every 200th step.
 
     Args:
         in_channels: c_in.
