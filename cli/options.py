@@ -34,7 +34,7 @@ def settings(assignments: Sequence[str], methods: Sequence[str], others: Sequenc
     >>> settings(["terms=12"], ["soc"])
     {'terms': 12}
     """
-    from lipcost.costmodel.predict import lookup
+    from lipcost.costmodel import lookup
 
     known = [*others, *dict.fromkeys(option for method in methods for option in lookup(method).options)]
     result = {}

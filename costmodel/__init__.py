@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._checks import lookup as lookup
 from ._methods import METHODS as METHODS
 from ._record import QUANTITIES as QUANTITIES
 from .predict import Prediction as Prediction
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from .formulas import evaluate as evaluate
     from .formulas import formula as formula
 
-__all__ = ["METHODS", "QUANTITIES", "Prediction", "evaluate", "formula", "leading_order", "predict"]
+__all__ = ["METHODS", "QUANTITIES", "Prediction", "evaluate", "formula", "leading_order", "lookup", "predict"]
 
 # Loaded at first use: they need SymPy, for which a prediction must not wait.
 _SYMBOLIC = {"evaluate": "formulas", "formula": "formulas", "leading_order": "asymptotics"}

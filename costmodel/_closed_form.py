@@ -18,7 +18,7 @@ import numpy as np
 import sympy
 
 from ._cases import Grid, Outcome, Path, Ranges, explore, join, pieces
-from ._method import Method
+from ._method import Config, Method
 from ._methods import METHODS
 from ._peak import in_variables, peak_candidates
 from ._record import Recording, record
@@ -134,24 +134,19 @@ def _outcomes(setting: Setting, quantity: str, part: str | None) -> dict[Path, O
 @lru_cache(maxsize=256)
 def _recordings(setting: Setting) -> dict[Path, tuple[Recording, Ranges]]:
     """The recordings of every way through the method's branches."""
-
-    def run(decide: Any) -> Recording:
-        return record(
-            setting.cls,
-            b=setting.value("b"),
-            s=setting.value("s"),
-            c_in=setting.value("c_in" if setting.rectangular else "c"),
-            c_out=setting.value("c_out" if setting.rectangular else "c"),
-            k=setting.value("k"),
-            bias=setting.bias,
-            train=setting.train,
-            width=setting.bytes_each,
-            option=dict(setting.counts),
-            in_place=setting.in_place,
-            decide=decide,
-        )
-
-    return explore(run, _grid(setting))
+    config = Config(
+        b=setting.value("b"),
+        s=setting.value("s"),
+        c_in=setting.value("c_in" if setting.rectangular else "c"),
+        c_out=setting.value("c_out" if setting.rectangular else "c"),
+        k=setting.value("k"),
+        option=dict(setting.counts),
+        bias=setting.bias,
+        train=setting.train,
+        width=setting.bytes_each,
+        in_place=setting.in_place,
+    )
+    return explore(lambda decide: record(setting.cls, config, decide), _grid(setting))
 
 
 @lru_cache(maxsize=256)

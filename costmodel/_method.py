@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from ._ops import circular_pad, conv2d
@@ -10,6 +11,25 @@ from ._tensor import Tensor
 
 DTYPES = {"float32": 4, "float64": 8, "bfloat16": 2}
 FFT_DTYPES = {"float32": 4, "float64": 8}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A layer and a call of it; sizes are ints or symbols.
+
+    ``option`` holds the iteration counts, ``width`` is bytes per real element, ``in_place`` as for the Tape.
+    """
+
+    b: Size
+    s: Size
+    c_in: Size
+    c_out: Size
+    k: Size
+    option: dict[str, int]
+    bias: bool = True
+    train: bool = True
+    width: int = 4
+    in_place: bool = True
 
 
 class Method:
@@ -34,27 +54,16 @@ class Method:
 
     weight: Tensor
 
-    def __init__(
-        self,
-        tape: Tape,
-        *,
-        b: Size,
-        s: Size,
-        c_in: Size,
-        c_out: Size,
-        k: Size,
-        bias: bool,
-        training: bool,
-        option: dict[str, int],
-    ) -> None:
-        self.tape, self.training, self.option = tape, training, option
-        self.b, self.s, self.c_in, self.c_out, self.k = b, s, c_in, c_out, k
+    def __init__(self, tape: Tape, config: Config) -> None:
+        self.tape, self.training, self.option = tape, config.train, config.option
+        self.b, self.s, self.k = config.b, config.s, config.k
+        self.c_in, self.c_out = config.c_in, config.c_out
         self.parameters: list[Tensor] = []
         self.buffers: list[Tensor] = []
         self.bias: Tensor | None = None
         self.register()
-        if bias:
-            self.bias = self.parameter(c_out)
+        if config.bias:
+            self.bias = self.parameter(self.c_out)
 
     @classmethod
     def check(cls, s: int, k: int) -> None:

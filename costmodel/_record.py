@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from ._method import Method
+from ._method import Config, Method
 from ._tape import Operation, Size, Tape
 from ._tensor import Tensor
 
@@ -65,36 +65,21 @@ class Recording:
         return max(live[self.start - 1 :])
 
 
-def record(
-    method: type[Method],
-    *,
-    b: Size,
-    s: Size,
-    c_in: Size,
-    c_out: Size,
-    k: Size,
-    bias: bool,
-    train: bool,
-    width: int,
-    option: dict[str, int],
-    in_place: bool = True,
-    decide: Callable[[Any], bool] | None = None,
-) -> Recording:
+def record(method: type[Method], config: Config, decide: Callable[[Any], bool] | None = None) -> Recording:
     """Run ``method`` by the protocol of docs/conventions.md.
 
     Training: ``y = layer(x); torch.autograd.grad(y, [x, *parameters], g)``. Inference: ``y = layer(x)`` without
     gradients and with the parameter transformation cached.
     """
-    tape = Tape(width, in_place, decide)
-    layer = method(tape, b=b, s=s, c_in=c_in, c_out=c_out, k=k, bias=bias, training=train, option=option)
+    tape = Tape(config.width, config.in_place, decide)
+    layer = method(tape, config)
     owned = {t.storage for t in (*layer.parameters, *layer.buffers)}
-    run = _train if train else _infer
-    start, cache, saved = run(tape, layer, owned)
+    start, cache, saved = (_train if config.train else _infer)(tape, layer, owned)
     return Recording(
         operations=tape.operations,
         events=tape.events[:],
         start=start,
-        once=not train,
+        once=not config.train,
         parameter_bytes=_bytes(layer.parameters),
         buffer_bytes=_bytes(layer.buffers),
         cache_bytes=cache,

@@ -7,7 +7,8 @@ from typing import Any
 
 import sympy
 
-from ._checks import lookup, width
+from ._checks import lookup
+from ._method import Config
 from ._record import QUANTITIES, record
 from ._symbols import B, C, S
 
@@ -41,19 +42,8 @@ def leading_order(method: str, quantity: str) -> sympy.Expr:
     quantity = "peak_bytes" if quantity == "memory" else quantity
     if quantity not in QUANTITIES:
         raise ValueError(f"unknown quantity {quantity!r}; quantities: memory, {', '.join(QUANTITIES)}")
-    recording = record(
-        cls,
-        b=B,
-        s=S,
-        c_in=C,
-        c_out=C,
-        k=KERNEL_SIZE,
-        bias=True,
-        train=True,
-        width=width(cls, "float32"),
-        option=dict(cls.options),
-        decide=_in_the_limit,
-    )
+    config = Config(b=B, s=S, c_in=C, c_out=C, k=KERNEL_SIZE, option=cls.options)
+    recording = record(cls, config, _in_the_limit)
     if quantity == "peak_bytes":
         totals = list(accumulate(sign * size for sign, size in recording.events))[recording.start - 1 :]
         powers = set().union(*(_powers(total) for total in set(totals)))

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ._checks import PARTS, channels, check_configuration, check_mode, lookup, positive, resolve_options, width
+from ._method import Config
 from ._record import COUNTED, Recording, record
 
 Mode = Literal["train", "inference"]
@@ -109,20 +110,19 @@ def predict(
         positive("c", c)
     c_in, c_out = channels(c, c_in, c_out)
     check_configuration(cls, b=b, s=s, c_in=c_in, c_out=c_out, k=k)
-    option = resolve_options(cls, options)
-    recording = record(
-        cls,
+    config = Config(
         b=b,
         s=s,
         c_in=c_in,
         c_out=c_out,
         k=k,
+        option=resolve_options(cls, options),
         bias=bias,
         train=check_mode(mode) == "train",
         width=width(cls, dtype),
-        option=option,
         in_place=in_place,
     )
+    recording = record(cls, config)
     return Prediction(
         method=method,
         mode=mode,
@@ -133,7 +133,7 @@ def predict(
         c_out=c_out,
         k=k,
         bias=bias,
-        options=option,
+        options=config.option,
         **_counts(recording, None),
         parameter_bytes=recording.parameter_bytes,
         buffer_bytes=recording.buffer_bytes,
