@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .formatting import column, print_table, readable, unit
+from lipcost.costmodel.formatting import column, readable, unit
+
+from .formatting import print_table
 from .options import Bias, Dtype, Json, Mode, integer_option, print_json, settings
 
 if TYPE_CHECKING:

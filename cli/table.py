@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .formatting import polynomial, print_table
+from lipcost.costmodel.formatting import polynomial
+
+from .formatting import print_table
 from .options import Json, print_json
 
 

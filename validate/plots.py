@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lipcost.cli.formatting import readable
 from lipcost.costmodel import METHODS, Prediction, predict
+from lipcost.costmodel.formatting import readable
 
 from .compare import PROFILER, TRACKER
 from .results import Results

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import sympy
 
-from lipcost.cli.formatting import SUPERSCRIPTS, polynomial, readable, unit
 from lipcost.costmodel import METHODS, formula, leading_order
+from lipcost.costmodel.formatting import SUPERSCRIPTS, polynomial, readable, unit
 
 from .compare import DISPATCH, FVCORE, HOOKS, PROFILER, Row
 from .guarantee import Guarantee

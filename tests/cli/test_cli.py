@@ -143,7 +143,7 @@ def test_settings_reach_the_methods_that_know_them() -> None:
         (["formula", "soc", "--part", "output"], ["'output'", "input", "parameter"]),
         (["predict", "soc", "-b", "0", "-s", "16", "-c", "4"], ["b", "0"]),
         (["predict", "soc", "-b", "8", "-s", "-1", "-c", "4"], ["s", "-1"]),
-        (["predict", "soc", "-b", "8", "-s", "16", "-c", "0"], ["c_in", "0"]),
+        (["predict", "soc", "-b", "8", "-s", "16", "-c", "0"], ["c must be", "0"]),
         (["predict", "soc", *SIZES, "-k", "0"], ["k", "0"]),
         (["predict", "soc", *SIZES, "--c-out", "0"], ["c_out", "0"]),
         (["predict", "soc", "-b", "8.5", "-s", "16", "-c", "4"], ["-b", "integer", "'8.5'"]),
