@@ -112,16 +112,9 @@ class Tensor:
         """The real part, a view; a real tensor is its own."""
         if self.kind == "real":
             return self
-        out = self._view(self.shape)
+        out, shape = self._view(self.shape), self.shape
         out.kind, out.dense = "real", False
-
-        def backward(_: object, g: Tensor) -> list[Tensor]:
-            full = Tensor(self_tape, shape, "complex")
-            self_tape.kernel("select_backward", "pointwise", [g, full], flops=0)
-            return [full]
-
-        self_tape, shape = self.tape, self.shape
-        self.tape.attach([out], [self], [], backward)
+        self.tape.attach([out], [self], [], lambda _, g: [g._scatter(shape, "select_backward", "complex")])
         return out
 
     def slice(self, axis: int, size: Size) -> Tensor:
@@ -153,9 +146,9 @@ class Tensor:
         self.tape.attach(outs, [self], [], lambda _, *gs: [stack(gs)])
         return outs
 
-    def _scatter(self, shape: Shape, name: str) -> Tensor:
+    def _scatter(self, shape: Shape, name: str, kind: Kind | None = None) -> Tensor:
         """Zeros of ``shape`` with this gradient written into a part of them."""
-        full = Tensor(self.tape, shape, self.kind)
+        full = Tensor(self.tape, shape, kind or self.kind)
         self.tape.kernel(name, "pointwise", [self, full], flops=0)
         return full
 
