@@ -15,7 +15,7 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 
 from lipcost.cli.formatting import print_table
-from lipcost.costmodel import METHODS, evaluate, formula, predict
+from lipcost.costmodel import METHODS, QUANTITIES, evaluate, formula, predict
 from lipcost.layers import LAYERS
 
 CONFIGURATIONS = 10**6
@@ -51,12 +51,12 @@ def main() -> None:
     for method in METHODS:
         times = [
             seconds(lambda method=method: predict(method, b=256, s=32, c=64)),
-            seconds(lambda method=method: formula(method, quantity, k=3)),
+            seconds(lambda method=method: [formula(method, each) for each in QUANTITIES]),
             seconds(lambda method=method: evaluate(method, quantity, k=3, **sizes)),
             fvcore(method),
         ]
         rows.append([method, *(f"{1000 * time:,.1f}" for time in times)])
-    header = ["method", "predict ms", "formula ms", f"{CONFIGURATIONS:.0e} configurations ms", "fvcore ms"]
+    header = ["method", "predict ms", "all formulas ms", f"{CONFIGURATIONS:.0e} configurations ms", "fvcore ms"]
     print_table(header, rows)
     print()
     commands = (["predict", "soc", "-b", "256", "-s", "32", "-c", "64"], ["formula", "soc", "--quantity", quantity])
