@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 # The columns that fit a terminal of 80; one method alone is shown with every quantity.
 COMPARED = {
-    "macs_forward": "fwd",
-    "flops_forward": "fwd",
-    "flops_backward": "bwd",
-    "saved_bytes": "saved",
-    "peak_bytes": "peak",
+    "train": {
+        "macs_forward": "fwd",
+        "flops_forward": "fwd",
+        "flops_backward": "bwd",
+        "saved_bytes": "saved",
+        "peak_bytes": "peak",
+    },
+    "inference": {"macs_forward": "fwd", "flops_forward": "fwd", "cache_bytes": "cache", "peak_bytes": "peak"},
 }
 
 
@@ -90,7 +93,7 @@ def predict(
     elif len(names) == 1:
         _print_one(predictions[names[0]])
     else:
-        _print_many(predictions, reasons)
+        _print_many(predictions, reasons, mode)
 
 
 def _print_one(p: Prediction) -> None:
@@ -112,12 +115,12 @@ def _print_one(p: Prediction) -> None:
     print("\nFLOPs by class, forward + backward:", ", ".join(classes))
 
 
-def _print_many(predictions: dict[str, Prediction], reasons: dict[str, str]) -> None:
+def _print_many(predictions: dict[str, Prediction], reasons: dict[str, str], mode: str) -> None:
     header, columns = ["method"], [list(predictions)]
-    for quantity, title in COMPARED.items():
+    for quantity, title in COMPARED[mode].items():
         name, cells = column([getattr(p, quantity) for p in predictions.values()], unit(quantity))
         header.append(f"{title} {name}")
         columns.append(cells)
     print_table(header, list(zip(*columns, strict=True)))
     for name, reason in reasons.items():
-        print(f"{name}: {reason}")
+        print(reason if reason.startswith(name) else f"{name}: {reason}")
