@@ -42,7 +42,7 @@ class Grid:
         at = {name: column.ravel() for name, column in zip(names, columns, strict=True)}
         if not rectangular:
             at |= {"c_in": at["c"], "c_out": at["c"]}
-        fits = [_accepts(method, int(s), int(k)) for s, k in zip(at["s"], at["k"], strict=True)]
+        fits = [method.accepts(int(s), int(k)) for s, k in zip(at["s"], at["k"], strict=True)]
         valid = np.array(fits) & ((at["c_in"] != at["c_out"]) | (not rectangular))
         at = {name: column[valid] for name, column in at.items()}
         self.values = {B: at["b"], S: at["s"], C: at["c"], C_IN: at["c_in"], C_OUT: at["c_out"]}
@@ -64,14 +64,6 @@ class Grid:
     @cache  # noqa: B019  (a grid lives as long as one formula is built)
     def _truth(self, condition: Any) -> np.ndarray:
         return self.evaluate(condition).astype(np.bool_)
-
-
-def _accepts(method: type[Method], s: int, k: int) -> bool:
-    try:
-        method.check(s, k)
-    except ValueError:
-        return False
-    return True
 
 
 def explore(run: Callable[[Callable[[Any], bool]], Result], grid: Grid) -> dict[Path, tuple[Result, Ranges]]:

@@ -69,6 +69,15 @@ class Method:
     def check(cls, s: int, k: int) -> None:
         """Raise ValueError where the method cannot treat images of side ``s`` with kernels of size ``k``."""
 
+    @classmethod
+    def accepts(cls, s: int, k: int) -> bool:
+        """Whether :meth:`check` lets them pass."""
+        try:
+            cls.check(s, k)
+        except ValueError:
+            return False
+        return True
+
     def register(self) -> None:
         """Create the parameters (but the bias) and buffers."""
         self.weight = self.parameter(self.c_out, self.c_in, self.k, self.k)

@@ -207,8 +207,5 @@ def _accepts(method: str, sizes: Mapping[str, Any]) -> bool:
     """Whether the method has the configuration; a test holds it to what the layer refuses."""
     # By its rules and not by calling predict, in which a defect that raises would then go unseen.
     cls = METHODS[method]
-    try:
-        cls.check(sizes["s"], sizes.get("k", 3))
-    except ValueError:
-        return False
-    return sizes.get("dtype", "float32") in cls.dtypes and (sizes["c_in"] == sizes["c_out"] or not cls.square)
+    fits = cls.accepts(sizes["s"], sizes.get("k", 3)) and (sizes["c_in"] == sizes["c_out"] or not cls.square)
+    return fits and sizes.get("dtype", "float32") in cls.dtypes

@@ -17,18 +17,10 @@ from lipcost.costmodel._symbols import C_IN, C_OUT, B, C, K, S, option_symbol
 BYTES = tuple(q for q in QUANTITIES if q.endswith("_bytes"))
 
 
-def accepted(method: str, s: int, k: int) -> bool:
-    try:
-        METHODS[method].check(s, k)
-    except ValueError:
-        return False
-    return True
-
-
 @st.composite
 def configurations(draw: st.DrawFn, method: str) -> dict[str, int]:
     s = draw(st.integers(1, 40))
-    k = draw(st.sampled_from([k for k in (1, 3, 5, 7, 9, 13) if accepted(method, s, k)]))
+    k = draw(st.sampled_from([k for k in (1, 3, 5, 7, 9, 13) if METHODS[method].accepts(s, k)]))
     c_in = draw(st.integers(1, 70))
     c_out = c_in if METHODS[method].square or draw(st.booleans()) else draw(st.integers(1, 70))
     counts = {name: draw(st.integers(1, 9)) for name in METHODS[method].options}

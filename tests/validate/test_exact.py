@@ -45,7 +45,7 @@ class Drawn:
 
     def _config(self, method: str) -> dict[str, Any]:
         k = self.k
-        while not fits(method, self.s, k):
+        while not METHODS[method].accepts(self.s, k):
             k -= 2
         options = {name: self.iterations + i for i, name in enumerate(METHODS[method].options)}
         c_out = self.c_in if METHODS[method].square else self.c_out
@@ -53,14 +53,6 @@ class Drawn:
 
     def _dtype(self, method: str) -> str:
         return self.dtype if self.dtype in METHODS[method].dtypes else "float64"
-
-
-def fits(method: str, s: int, k: int) -> bool:
-    try:
-        METHODS[method].check(s, k)
-    except ValueError:
-        return False
-    return True
 
 
 drawn = st.builds(
