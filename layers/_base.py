@@ -26,7 +26,8 @@ class LipschitzConv2d(nn.Module):
     * Parameters, buffers and state_dict keys are those present after construction.
     * In training mode the parameter transformation runs at every call. In eval mode it runs once per state: its result
       is kept for as long as no parameter or buffer changed, moved or was replaced, and only when no parameter gradient
-      is wanted (no_grad, or no parameter requires grad), so a cached call never hides a gradient.
+      is wanted (no_grad, or no parameter requires grad), so a cached call never hides a gradient. An edit through
+      ``.data`` goes unseen, as PyTorch keeps no record of it: edit under ``torch.no_grad()`` instead.
 
     Args:
         in_channels: c_in, a positive integer.
