@@ -27,12 +27,13 @@ class LOTConv2d(LipschitzConv2d):
         out_channels: c_out.
         kernel_size: k, odd.
         iterations: Newton iterations, t (10 in the published comparison; 2 in its fast variant).
+        epsilon: ε, positive; by default as above. 1e-4 is the published value.
         bias: whether a bias is learned.
         device: where the parameters are created.
         dtype: their type, float32 or float64.
 
     Raises:
-        ValueError: as :class:`LipschitzConv2d`, or if ``iterations`` is not a positive integer.
+        ValueError: as :class:`LipschitzConv2d`, if ``iterations`` is no positive integer or ``epsilon`` not positive.
 
     Example:
         >>> import torch
@@ -52,16 +53,22 @@ class LOTConv2d(LipschitzConv2d):
         kernel_size: int,
         *,
         iterations: int = 10,
+        epsilon: float | None = None,
         bias: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         self.iterations = positive("iterations", iterations)
+        if epsilon is not None and not epsilon > 0:
+            raise ValueError(f"epsilon must be positive, got {epsilon!r}")
+        self._epsilon = epsilon
         super().__init__(in_channels, out_channels, kernel_size, bias=bias, device=device, dtype=dtype)
 
     @property
     def epsilon(self) -> float:
-        """What is added to the diagonal, by the precision in force."""
+        """What is added to the diagonal: as given, or by the precision in force."""
+        if self._epsilon is not None:
+            return self._epsilon
         return 1e-12 if self.weight.dtype == torch.float64 else 1e-4
 
     def reset_parameters(self) -> None:

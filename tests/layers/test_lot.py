@@ -74,3 +74,12 @@ def test_spectrum_is_a_real_kernels(size: tuple[int, int]) -> None:
     (q,) = layer.parameter_transform(size)
     kernel = torch.fft.ifft2(q.reshape(h, w, 2, 3).permute(2, 3, 0, 1))
     assert kernel.imag.abs().max() < 1e-12
+
+
+def test_epsilon_follows_the_dtype_unless_given() -> None:
+    layer = LOTConv2d(2, 2, 1)
+    assert (layer.epsilon, layer.double().epsilon) == (1e-4, 1e-12)
+    published = LOTConv2d(2, 2, 1, epsilon=1e-4, dtype=torch.float64)
+    torch.testing.assert_close(singular_values(published, (2, 2, 2)), torch.full((8,), (1 + 1e-4) ** -0.5).double())
+    with pytest.raises(ValueError, match="epsilon must be positive, got 0"):
+        LOTConv2d(2, 2, 1, epsilon=0)
