@@ -16,14 +16,15 @@ from ._vectorised import compiled
 Result = TypeVar("Result")
 Path = tuple[tuple[Any, bool], ...]  # the conditions met on the way, with the answer taken
 Ranges = dict[Any, tuple[int, int]]  # the smallest and the largest value of each symbol
+CHANNELS = ("c", "c_in", "c_out")
 Outcome = tuple[sympy.Expr, ...]  # the candidates of a maximum; one where there is none to take
 
 
 class Grid:
     """Small configurations that a method accepts: where two cases are compared and impossible ones seen.
 
-    Branch conditions compare sizes with each other and with constants up to 2, so that every way through the branches
-    that exists is met here.
+    Branch conditions compare sizes with each other and with constants up to 2. So every way through the branches that
+    exists is met by small sizes and, where a size is a number, by the others just below, at and above it.
 
     Args:
         method: whose ``check`` says which configurations exist.
@@ -33,15 +34,20 @@ class Grid:
     """
 
     def __init__(self, method: type[Method], sizes: dict[str, int], counts: dict[str, int], rectangular: bool) -> None:
-        k = sizes.get("k", 7)
-        free = {"b": [1, 2, 5], "s": [1, 2, 3, 4, 5, 8, k, k + 1], "k": [3, 5, 7]}
-        free |= {name: [1, 2, 3] for name in ("c", "c_in", "c_out")} | {name: [2, 5] for name in method.options}
+        near = sorted({n for number in sizes.values() for n in (number - 1, number, number + 1) if n > 0})
+        free = {
+            "b": [1, 2, 5],
+            "s": [1, 2, 3, 4, 5, 7, 8, *near],
+            "k": [3, 5, 7, *(n for n in near if n % 2 and n > 1)],
+        }
+        free |= {name: [1, 2, 3, *near] for name in CHANNELS}
+        free |= {name: [2, 5] for name in method.options}
         free |= {name: [number] for name, number in (sizes | counts).items()}
-        names = [name for name in free if rectangular or name not in ("c_in", "c_out")]
-        columns = np.meshgrid(*(free[name] for name in names), indexing="ij")
+        names = [name for name in free if rectangular == (name in ("c_in", "c_out")) or name not in CHANNELS]
+        # Python's integers, as numbers put in may be large.
+        columns = np.meshgrid(*(np.array(free[name], object) for name in names), indexing="ij")
         at = {name: column.ravel() for name, column in zip(names, columns, strict=True)}
-        if not rectangular:
-            at |= {"c_in": at["c"], "c_out": at["c"]}
+        at |= {"c": at["c_in"]} if rectangular else {"c_in": at["c"], "c_out": at["c"]}
         fits = [method.accepts(int(s), int(k)) for s, k in zip(at["s"], at["k"], strict=True)]
         valid = np.array(fits) & ((at["c_in"] != at["c_out"]) | (not rectangular))
         at = {name: column[valid] for name, column in at.items()}
@@ -52,7 +58,8 @@ class Grid:
     def evaluate(self, expression: Any) -> np.ndarray:
         """The values of an expression or a condition at every point."""
         function = compiled(expression, list(self.values))
-        return np.broadcast_to(function(*self.values.values()), self.values[S].shape)
+        kind = float if expression.has(sympy.log) else object
+        return np.broadcast_to(function(*(v.astype(kind) for v in self.values.values())), self.values[S].shape)
 
     def where(self, path: Path) -> np.ndarray:
         """The points that ``path`` leads to."""

@@ -14,11 +14,6 @@ from ._tape import Kind, Shape, Size, Tape
 from ._tensor import Tensor, pointwise
 
 
-def empty(tape: Tape, shape: Shape, kind: Kind = "real") -> Tensor:
-    """Memory that no kernel has written."""
-    return Tensor(tape, shape, kind)
-
-
 def filled(name: str, tape: Tape, shape: Shape, kind: Kind = "real") -> Tensor:
     """A new tensor of constants: eye, arange, ones, zeros."""
     out = Tensor(tape, shape, kind)
@@ -222,12 +217,12 @@ def circular_pad(x: Tensor, p: Size) -> Tensor:
     """x (b, c, s, s) with p wrapped rows and columns on each side.
 
     PyTorch fills an empty tensor by five copies: the image, then left, right, top and bottom strips from the image
-    already there. Each is
-    an in-place write into a view, which autograd undoes by a copy of the whole gradient (CopySlices).
+    already there. Each is an in-place write into a view, which autograd undoes by a copy of the whole gradient
+    (CopySlices).
     """
     b, c, s, _ = x.shape
     full = s + 2 * p
-    out = _copy_slice(empty(x.tape, (b, c, full, full)), x.window(x.shape).window(x.shape))
+    out = _copy_slice(Tensor(x.tape, (b, c, full, full)), x.window(x.shape).window(x.shape))
     for shape in [(b, c, full, p)] * 2 + [(b, c, p, full)] * 2:
         out = _copy_slice(out, out.window(shape))
     return out
@@ -242,7 +237,7 @@ def _copy_slice(base: Tensor, source: Tensor) -> Tensor:
     out = base.detach()
 
     def backward(_: object, g: Tensor) -> list[Tensor | None]:
-        result = empty(tape, g.shape)
+        result = Tensor(tape, g.shape)
         result.copy_(g)
         rest = result.window(shape)
         of_source = pointwise("clone", rest, flops_per_element=0)

@@ -55,7 +55,7 @@ def _coefficients(sizes: list[Any], ranges: Ranges) -> tuple[tuple[list[sympy.Ex
     expressions = [in_variables(size) for size in sizes]
     symbols = sorted(set().union(*(e.free_symbols for e in expressions)), key=str)
     if not symbols:
-        constants = np.array([[int(e)] for e in expressions])
+        constants = _integers([[int(e)] for e in expressions])
         return ([sympy.Integer(1)], constants), constants
     polynomials = [sympy.Poly(e, *symbols) for e in expressions]
     powers, matrix = _matrix(polynomials)
@@ -68,4 +68,10 @@ def _coefficients(sizes: list[Any], ranges: Ranges) -> tuple[tuple[list[sympy.Ex
 def _matrix(polynomials: list[sympy.Poly]) -> tuple[list[tuple[int, ...]], np.ndarray]:
     terms = [dict(p.terms()) for p in polynomials]
     powers = sorted(set().union(*terms), reverse=True)
-    return powers, np.array([[int(t.get(power, 0)) for power in powers] for t in terms], np.int64)
+    return powers, _integers([[int(t.get(power, 0)) for power in powers] for t in terms])
+
+
+def _integers(rows: list[list[int]]) -> np.ndarray:
+    """A matrix of machine integers, or of Python's where thousands of its entries might add up to more."""
+    largest = max((abs(entry) for row in rows for entry in row), default=0)
+    return np.array(rows, np.int64 if largest < 2**48 else object)

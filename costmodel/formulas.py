@@ -61,6 +61,9 @@ def formula(
     resolve_options(cls, counts)
     rectangular = rectangular or "c_in" in sizes or "c_out" in sizes
     _check_sizes(cls, sizes, rectangular)
+    if "c_in" in sizes and sizes["c_in"] == sizes.get("c_out"):
+        sizes["c"], rectangular = sizes.pop("c_in"), False
+        del sizes["c_out"]
     setting = Setting(
         method=method,
         train=check_mode(mode) == "train",

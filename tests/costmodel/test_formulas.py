@@ -118,6 +118,38 @@ def test_fixed_numbers_take_the_place_of_symbols() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_any_numbers_can_be_put_in(method: str, data: st.DataObject) -> None:
+    """Also large ones, and ones at which the program branches: k = s, c_in = c_out."""
+    config = data.draw(configurations(method))
+    config["b"] *= data.draw(st.sampled_from([1, 10**9]))
+    if data.draw(st.booleans()):
+        config["s"] = max(config["k"], 3)
+    names = {"k"} if METHODS[method].unrolled else set()
+    names |= data.draw(st.sets(st.sampled_from([name for name in config if name not in ("c_in", "c_out")])))
+    if not METHODS[method].square:
+        names |= data.draw(st.sets(st.sampled_from(["c_in", "c_out"])))
+    fixed = {name: config[name] for name in names}
+    rectangular = config["c_in"] != config["c_out"] or bool({"c_in", "c_out"} & names)
+    symbols = {"b": B, "s": S, "c_in": C_IN, "c_out": C_OUT, "k": K}
+    point = {symbols.get(name, option_symbol(name)): number for name, number in config.items()} | {C: config["c_in"]}
+    p = predict(method, **config)
+    for quantity in ("macs_forward", "launches_backward", "saved_bytes", "peak_bytes"):
+        number = formula(method, quantity, rectangular=rectangular, **fixed).subs(point)
+        assert number == getattr(p, quantity), quantity
+
+
+def test_a_number_is_compared_with_symbols_beyond_it() -> None:
+    """c_out may be larger than a c_in that is put in, k as large as an s."""
+    assert formula("soc", "macs_forward", c_in=50, terms=5, k=1).subs({B: 1, S: 1, C_OUT: 60}) == 5 * 60**2
+    assert (
+        formula("cayley", "saved_bytes", s=11).subs({B: 2, C: 3, K: 11})
+        == predict("cayley", b=2, s=11, c=3, k=11).saved_bytes
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_only_the_named_symbols_appear(method: str) -> None:
     allowed = {B, S, C, K, *(option_symbol(name) for name in METHODS[method].options)}
     for quantity in QUANTITIES:
