@@ -72,6 +72,8 @@ class Setting:
 @lru_cache(maxsize=512)
 def closed_form(setting: Setting, quantity: str, part: str | None = None) -> sympy.Expr:
     """A quantity in b, s, c (or c_in and c_out), m = (k-1)/2, h = ⌊s/2⌋ and the free iteration counts."""
+    if "k" not in dict(setting.sizes) and not _grid(setting).values[K].size:
+        setting = setting.with_(k=1)  # no larger kernel fits the images that were put in
     form = _general(setting, quantity, part)
     for condition, exception in _exceptions(setting):
         other, grid = closed_form(exception, quantity, part), _grid(exception)

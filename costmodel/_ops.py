@@ -45,14 +45,16 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape, m
     tape = x.tape
     out = Tensor(tape, shape)
     inputs = [x, weight] if bias is None else [x, weight, bias]
-    tape.kernel("convolution", "conv", [*inputs, out], macs=macs)
+    variant = "1x1" if shape[2:] == (1, 1) else ""
+    tape.kernel("convolution", "conv", [*inputs, out], macs=macs, variant=variant)
     needs = [tensor.requires_grad for tensor in inputs]
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
         shapes = [saved[0].shape, saved[1].shape, (shape[1],)]
         gradients = [Tensor(tape, s) if need else None for s, need in zip(shapes, needs, strict=False)]
         written = [gradient for gradient in gradients if gradient is not None]
-        tape.kernel("convolution_backward", "conv", [g, *saved, *written], macs=macs * (needs[0] + needs[1]))
+        count = macs * (needs[0] + needs[1])
+        tape.kernel("convolution_backward", "conv", [g, *saved, *written], macs=count, variant=variant)
         return gradients
 
     tape.attach([out], inputs, [x, weight], backward)
@@ -71,12 +73,40 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     macs = prod(batch) * n * m * p * (4 if a.kind == "complex" else 1)
     tape.kernel("bmm" if batch else "mm", "matmul", [a, b, out], macs=macs)
 
+    order_a, order_b = (None, None) if batch else (a.order, b.order)
+
     def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
         a, b = saved
-        of_b = None if a is None else matmul(adjoint(a), g)
-        return [None if b is None else matmul(g, adjoint(b)), of_b]
+        of_b = None if a is None else _ordered(matmul(adjoint(a), g), order_b)
+        return [None if b is None else _ordered(matmul(g, adjoint(b)), order_a), of_b]
 
     tape.attach([out], [a, b], [a if b.requires_grad else None, b if a.requires_grad else None], backward)
+    return out
+
+
+def _ordered(gradient: Tensor, order: tuple[int, ...] | None) -> Tensor:
+    """The gradient of a plain matrix is computed in that matrix's order in memory."""
+    gradient.order = order
+    return gradient
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x (b, n) with weight (m, n): (b, m) in b·m·n MACs; the bias is not counted."""
+    if bias is None:
+        return matmul(x, weight.t())
+    tape, shape = x.tape, (x.shape[0], weight.shape[0])
+    out, mat = Tensor(tape, shape), weight.t()
+    macs = prod(shape) * x.shape[1]
+    tape.kernel("addmm", "matmul", [bias, x, mat, out], macs=macs)
+    order = mat.order
+
+    def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
+        a, b = saved
+        of_x = None if b is None else matmul(g, adjoint(b))
+        return [of_x, None if a is None else _ordered(matmul(adjoint(a), g), order), g]
+
+    saved = [x if weight.requires_grad else None, mat if x.requires_grad else None]
+    tape.attach([out], [x, mat, bias], saved, backward)
     return out
 
 
@@ -95,7 +125,8 @@ def inverse(a: Tensor) -> Tensor:
     tape, (count, m, _) = a.tape, a.shape
     out = Tensor(tape, a.shape, a.kind)
     info = Tensor(tape, (count,), "int32")
-    tape.kernel("linalg_inv_ex", "inverse", [a, out, info], flops=2 * count * m**3 * (4 if a.kind == "complex" else 1))
+    flops = 2 * count * m**3 * (4 if a.kind == "complex" else 1)
+    tape.kernel("linalg_inv_ex", "inverse", [a, out, info], flops=flops, steps=m)
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
         right = matmul(g, adjoint(saved[0]))
@@ -112,6 +143,8 @@ def inverse(a: Tensor) -> Tensor:
 def _fft(name: str, x: Tensor, shape: Shape, kind: Kind, points: Size) -> Tensor:
     x = x._resolved()
     out = Tensor(x.tape, shape, kind)
+    if x.order and x.order.index(1) < x.order.index(0):  # the transformed axes go inside, the others keep their order
+        out.order = (1, 0, 2, 3)
     flops = 5 * prod(shape[:2]) * points * log2(points, exact=x.tape.symbolic)
     x.tape.kernel(name, "fft", [x, out], flops=flops if name == "_fft_c2c" else flops / 2)
     return out
@@ -250,10 +283,82 @@ def _copy_slice(base: Tensor, source: Tensor) -> Tensor:
     return out
 
 
-def cat(a: Tensor, b: Tensor) -> Tensor:
-    """Join (n, p, m) and (n, q, m) along the second axis."""
-    out = Tensor(a.tape, (a.shape[0], a.shape[1] + b.shape[1], a.shape[2]), a.kind)
+def cat(a: Tensor, b: Tensor, axis: int) -> Tensor:
+    """Join two tensors along an axis."""
+    p, q = a.shape[axis], b.shape[axis]
+    out = Tensor(a.tape, (*a.shape[:axis], p + q, *a.shape[axis + 1 :]), a.kind)
     a.tape.kernel("cat", "pointwise", [a, b, out], flops=0)
-    p, q = a.shape[1], b.shape[1]
-    a.tape.attach([out], [a, b], [], lambda _, g: [g.slice(1, p), g.slice(1, q)])
+    a.tape.attach([out], [a, b], [], lambda _, g: [g.slice(axis, p), g.slice(axis, q)])
+    return out
+
+
+# What stands between the layers of a network, and behind the last.
+
+
+def extremum(name: str, x: Tensor, axis: int) -> Tensor:
+    """``max`` or ``min`` over an axis, which is kept; saves where each was found, in 8 bytes."""
+    tape, before = x.tape, x.shape
+    shape = (*before[:axis], 1, *before[axis + 1 :])
+    out, indices = Tensor(tape, shape), Tensor(tape, shape, "int64")
+    tape.kernel(name, "pointwise", [x, out, indices], flops=x.numel)
+
+    def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
+        zeros = filled("zeros", tape, before)
+        full = zeros if tape.in_place else Tensor(tape, before)
+        tape.kernel("scatter", "pointwise", [zeros, saved[0], g, full], flops=0)
+        return [full]
+
+    tape.attach([out], [x], [indices], backward)
+    return out
+
+
+def adaptive_max_pool2d(x: Tensor) -> Tensor:
+    """The maximum (b, c, 1, 1) of each image; saves x and where it was found."""
+    tape = x.tape
+    out, indices = Tensor(tape, (*x.shape[:2], 1, 1)), Tensor(tape, (*x.shape[:2], 1, 1), "int64")
+    tape.kernel("adaptive_max_pool2d", "pointwise", [x, out, indices], flops=x.numel)
+    name = "adaptive_max_pool2d_backward"
+    tape.attach([out], [x], [x, indices], lambda saved, g: [_moved(name, [g, *saved], saved[0].shape)])
+    return out
+
+
+def pixel_unshuffle(x: Tensor, factor: int) -> Tensor:
+    """(b, c, s, s) to (b, c·factor², s/factor, s/factor), a copy."""
+    b, c, s, _ = before = x.shape
+    out = _moved("pixel_unshuffle", [x], (b, c * factor**2, s // factor, s // factor))
+    x.tape.attach([out], [x], [], lambda _, g: [_moved("pixel_shuffle", [g], before)])
+    return out
+
+
+def _moved(name: str, tensors: Sequence[Tensor], shape: Shape) -> Tensor:
+    """A kernel that computes nothing."""
+    out = Tensor(tensors[0].tape, shape)
+    out.tape.kernel(name, "pointwise", [*tensors, out], flops=0)
+    return out
+
+
+def scatter_add(x: Tensor, indices: Tensor, source: Tensor) -> Tensor:
+    """x with a ``source`` that needs no gradient added at ``indices``."""
+    out = Tensor(x.tape, x.shape)
+    x.tape.kernel("scatter_add", "pointwise", [x, indices, source, out], flops=out.numel)
+    x.tape.attach([out], [x], [], lambda _, g: [g])
+    return out
+
+
+def cross_entropy(x: Tensor, labels: Tensor) -> Tensor:
+    """The mean negative log-likelihood () of the labels (b,) under softmax of x (b, classes)."""
+    tape = x.tape
+    logarithms = pointwise("_log_softmax", x)
+    tape.attach(
+        [logarithms], [x], [logarithms], lambda saved, g: [pointwise("_log_softmax_backward_data", g, saved[0])]
+    )
+    out, weight = Tensor(tape, ()), Tensor(tape, ())
+    tape.kernel("nll_loss_forward", "pointwise", [logarithms, labels, out, weight], flops=1)
+
+    def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
+        gradient = Tensor(tape, saved[0].shape)
+        tape.kernel("nll_loss_backward", "pointwise", [g, *saved, gradient], flops=gradient.numel)
+        return [gradient]
+
+    tape.attach([out], [logarithms], [logarithms, labels, weight], backward)
     return out

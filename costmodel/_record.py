@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -42,15 +42,16 @@ class Recording:
 
         The total of all parts is what a call pays: without the parameter transformation where it is paid once.
         """
-        paid = [
+        return total(
             1 if name == "launches" else getattr(op, name)
-            for op in self.operations
-            if op.phase == phase and cls in (None, op.cls) and self._is_paid(op, part)
-        ]
-        return total(paid)
+            for op in self.paid(part)
+            if op.phase == phase and cls in (None, op.cls)
+        )
 
-    def _is_paid(self, op: Operation, part: str | None) -> bool:
-        return op.part == part if part else not (self.once and op.part == "parameter")
+    def paid(self, part: str | None = None) -> Iterator[Operation]:
+        """The operations of one part, or those that a call pays."""
+        parts = (part,) if part else ("input",) if self.once else ("input", "parameter")
+        return (op for op in self.operations if op.part in parts)
 
     def quantity(self, name: str, part: str | None = None) -> Size:
         """Any of QUANTITIES but the peak."""
@@ -77,7 +78,7 @@ def record(method: type[Method], config: Config, decide: Callable[[Any], bool] |
     start, cache, saved = (_train if config.train else _infer)(tape, layer, owned)
     return Recording(
         operations=tape.operations,
-        events=tape.events[:],
+        events=[(sign, storage.nbytes) for sign, storage in tape.events],
         start=start,
         once=not config.train,
         parameter_bytes=_bytes(layer.parameters),

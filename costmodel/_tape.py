@@ -3,7 +3,7 @@
 A layer's program runs on tensors that have sizes and no values. Sizes are Python ints (a prediction) or SymPy
 expressions (a formula); the program is the same. What the tape records:
 
-* ``events``: every allocation (+1, size) and release (-1, size), in order. A storage is released when the last tensor
+* ``events``: every allocation (+1, storage) and release (-1, storage), in order. A storage is released when the last tensor
   that refers to it goes, as in PyTorch: the program's own local variables decide, through CPython's reference counts.
 * ``operations``: every kernel, with its class, MACs, FLOPs, bytes moved and the part of the layer it belongs to.
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Size = Any  # an int, or a SymPy expression with integer values
 Shape = tuple[Size, ...]
-Kind = Literal["real", "complex", "bool", "int32"]
+Kind = Literal["real", "complex", "bool", "int32", "int64"]
 Backward = Callable[..., "Sequence[Tensor | None]"]
 
 
@@ -34,21 +34,24 @@ class Operation(NamedTuple):
 
     name: str
     cls: str  # conv, matmul, fft, inverse or pointwise
-    phase: str  # forward or backward
+    phase: str  # forward, backward or optimizer
     part: str  # input or parameter
     macs: Size
     flops: Size
     traffic: Size  # bytes read and written
+    variant: str  # complex; 1x1 for a convolution whose output is one pixel; or nothing
+    steps: Size  # that wait for each other: the order of the matrices that are inverted, else 1
 
 
 class Storage:
-    """A piece of memory. ``users`` counts the tensors that refer to it."""
+    """A piece of memory. ``users`` counts the tensors that refer to it; ``category`` says what it turned out to be."""
 
-    __slots__ = ("nbytes", "users")
+    __slots__ = ("category", "nbytes", "users")
 
     def __init__(self, nbytes: Size) -> None:
         self.nbytes = nbytes
         self.users = 0
+        self.category = "temporaries"
 
 
 @dataclass(eq=False)
@@ -79,7 +82,7 @@ class Tape:
     width: int
     in_place: bool = True
     decide: Callable[[Any], bool] | None = None
-    events: list[tuple[int, Size]] = field(default_factory=list)
+    events: list[tuple[int, Storage]] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     phase: str = "forward"
     part: str = "parameter"
@@ -99,28 +102,39 @@ class Tape:
     def nbytes(self, shape: Shape, kind: Kind) -> Size:
         """Bytes of a tensor; remembered, as products of symbols take time."""
         if (shape, kind) not in self._nbytes:
-            each = {"real": self.width, "complex": 2 * self.width, "bool": 1, "int32": 4}[kind]
+            each = {"real": self.width, "complex": 2 * self.width, "bool": 1, "int32": 4, "int64": 8}[kind]
             self._nbytes[shape, kind] = prod(shape) * each
         return self._nbytes[shape, kind]
 
     def allocate(self, nbytes: Size) -> Storage:
         """A new storage."""
-        self.events.append((1, nbytes))
-        return Storage(nbytes)
+        storage = Storage(nbytes)
+        self.events.append((1, storage))
+        return storage
 
     def release(self, storage: Storage) -> None:
         """Called when the last tensor of ``storage`` is gone."""
-        self.events.append((-1, storage.nbytes))
+        self.events.append((-1, storage))
 
     def kernel(
-        self, name: str, cls: str, tensors: Sequence[Tensor], *, macs: Size = 0, flops: Size | None = None
+        self,
+        name: str,
+        cls: str,
+        tensors: Sequence[Tensor],
+        *,
+        macs: Size = 0,
+        flops: Size | None = None,
+        variant: str = "",
+        steps: Size = 1,
     ) -> None:
         """Record a kernel that reads and writes ``tensors`` (one that it updates in place is named twice)."""
         traffic: Size = 0
         for tensor in tensors:
             traffic += tensor.nbytes
         flops = 2 * macs if flops is None else flops
-        self.operations.append(Operation(name, cls, self.phase, self.part, macs, flops, traffic))
+        if tensors[0].kind == "complex":
+            variant = "complex"
+        self.operations.append(Operation(name, cls, self.phase, self.part, macs, flops, traffic, variant, steps))
 
     def attach(
         self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], saved: Sequence[Tensor | None], backward: Backward
@@ -158,24 +172,34 @@ class Tape:
         """The storages that the graph behind ``root`` keeps for the backward pass."""
         return {t.storage for node in self._reachable(root) for t in node.saved if t is not None}
 
-    def backward(self, root: Tensor, gradient: Tensor) -> list[Tensor]:
-        """Run the backward pass from ``root``; the gradients of the leaves, kept as a caller keeps them."""
+    def backward(self, root: Tensor, gradient: Tensor, accumulate: bool = False) -> dict[Node, Tensor]:
+        """Run the backward pass from ``root``; the gradient of each leaf's node, kept as a caller keeps them.
+
+        Args:
+            root: what is differentiated.
+            gradient: the gradient of ``root``.
+            accumulate: whether they end in ``.grad``, as from ``root.backward()``, and not at torch.autograd.grad.
+        """
         assert root.edge is not None
         self.phase, self.grad_enabled = "backward", False
         waiting = self._dependencies(root)
         arrived: dict[Node, list[Tensor | None]] = {root.edge[0]: [None] * root.edge[0].outputs}
         arrived[root.edge[0]][root.edge[1]] = gradient.detach()
-        ready, results = [(-root.edge[0].order, id(root.edge[0]), root.edge[0])], []
+        ready = [(-root.edge[0].order, id(root.edge[0]), root.edge[0])]
+        results: dict[Node, Tensor] = {}
         while ready:
             node = heapq.heappop(ready)[2]
             gradients = arrived.pop(node)
             if node.backward is None:
-                results.append(gradients[0])
+                gradient_of_leaf = gradients.pop()
+                if gradient_of_leaf is not None:
+                    results[node] = gradient_of_leaf.in_layout_of_leaf() if accumulate else gradient_of_leaf
+                del gradient_of_leaf
                 continue
             self.part = node.part
             for target in self._route(node, self._run(node, gradients), arrived, waiting):
                 heapq.heappush(ready, (-target.order, id(target), target))
-        return [r for r in results if r is not None]
+        return results
 
     def _run(self, node: Node, gradients: list[Tensor | None]) -> list[Tensor | None]:
         """Apply one node; each result summed to its input's shape, each with a reference of its own."""

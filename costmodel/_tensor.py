@@ -20,14 +20,17 @@ class Tensor:
     """A tensor on a tape: shape, kind of element and storage. Operators and methods are those of torch.Tensor.
 
     ``edge`` is the node that made it and which of the node's outputs it is; ``conjugated`` marks a lazy conjugate view;
-    ``dense`` is False for an expanded view, into which no gradient can be summed.
+    ``dense`` is False for a view with gaps or of expanded elements, into which no gradient can be summed; ``cropped``,
+    where the gaps are inside an image; ``order`` names the axes from the outermost in memory to the innermost, None
+    where that is their own order.
     """
 
-    __slots__ = ("conjugated", "dense", "edge", "kind", "shape", "storage", "tape")
+    __slots__ = ("conjugated", "cropped", "dense", "edge", "kind", "order", "shape", "storage", "tape")
 
     def __init__(self, tape: Tape, shape: Shape, kind: Kind = "real", storage: Storage | None = None) -> None:
         self.tape, self.shape, self.kind = tape, shape, kind
-        self.conjugated, self.dense = False, True
+        self.conjugated, self.cropped, self.dense = False, False, True
+        self.order: tuple[int, ...] | None = None
         self.edge: tuple[Node, int] | None = None
         self.storage = tape.allocate(self.nbytes) if storage is None else storage
         self.storage.users += 1
@@ -61,7 +64,8 @@ class Tensor:
 
     def _view(self, shape: Shape) -> Tensor:
         out = Tensor(self.tape, shape, self.kind, self.storage)
-        out.conjugated, out.dense = self.conjugated, self.dense
+        out.conjugated, out.cropped, out.dense = self.conjugated, self.cropped, self.dense
+        out.order = self.order if len(shape) == len(self.shape) else None
         return out
 
     def detach(self) -> Tensor:
@@ -72,6 +76,8 @@ class Tensor:
         """Axes in another order."""
         inverse = [axes.index(i) for i in range(len(axes))]
         out = self._view(tuple(self.shape[a] for a in axes))
+        order = tuple(inverse[a] for a in self.order or range(len(axes)))
+        out.order = None if order == tuple(range(len(axes))) else order
         self.tape.attach([out], [self], [], lambda _, g: [g.permute(*inverse)])
         return out
 
@@ -89,8 +95,17 @@ class Tensor:
         """Another shape over the same elements; only where PyTorch needs no copy."""
         before = self.shape
         out = self._view(shape)
+        out.order = None
         self.tape.attach([out], [self], [], lambda _, g: [g.reshape(*before)])
         return out
+
+    def flatten(self) -> Tensor:
+        """All axes behind the first in one: a view, or a copy where these do not follow each other in memory."""
+        large = [a for a in self.order or range(len(self.shape)) if self.shape[a] != 1]
+        inner = [a for a in large if a != 0]
+        adjacent = not inner or large.index(inner[-1]) - large.index(inner[0]) == len(inner) - 1
+        source = self if adjacent and inner == sorted(inner) and not self.cropped else self.clone()
+        return source.reshape(self.shape[0], prod(self.shape[1:]))
 
     def expand(self, *shape: Size) -> Tensor:
         """Broadcast to ``shape``."""
@@ -103,7 +118,7 @@ class Tensor:
         """The complex conjugate, lazily; a real tensor is its own."""
         if self.kind != "complex":
             return self
-        out = self._view(self.shape)
+        out = self.detach()
         out.conjugated = not self.conjugated
         self.tape.attach([out], [self], [], lambda _, g: [g.conj()])
         return out
@@ -123,6 +138,7 @@ class Tensor:
             return self
         out = self.window((*self.shape[:axis], size, *self.shape[axis + 1 :]))
         out.dense = self.dense and axis == 0
+        out.cropped = self.cropped or axis > 1
         return out
 
     def window(self, shape: Shape) -> Tensor:
@@ -145,6 +161,15 @@ class Tensor:
         outs = [self._view(self.shape[1:]) for _ in range(self.shape[0])]
         self.tape.attach(outs, [self], [], lambda _, *gs: [stack(gs)])
         return outs
+
+    def in_layout_of_leaf(self) -> Tensor:
+        """Itself, or a copy where it lies in memory unlike a parameter: what autograd puts into ``.grad``."""
+        axes = [axis for axis in self.order or range(len(self.shape)) if self.shape[axis] != 1]
+        if not axes or (self.dense and axes == sorted(axes)):
+            return self
+        out = Tensor(self.tape, self.shape, self.kind)
+        out.copy_(self)
+        return out
 
     def _scatter(self, shape: Shape, name: str, kind: Kind | None = None) -> Tensor:
         """Zeros of ``shape`` with this gradient written into a part of them."""
@@ -180,7 +205,7 @@ class Tensor:
         """Add in place."""
         other = other._resolved()
         self.tape.kernel("add_", "pointwise", [self, other, self], flops=self.numel)
-        out = self._view(self.shape)
+        out = self.detach()
         self.tape.attach([out], [self, other], [], lambda _, g: [g, g])
         return out
 
@@ -284,6 +309,13 @@ class Tensor:
         """Overwrite with ``source``."""
         self.tape.kernel("copy_", "pointwise", [self, source, self], flops=0)
 
+    def clone(self) -> Tensor:
+        """A copy in the order of the axes."""
+        out = pointwise("clone", self, flops_per_element=0)
+        out.order = None
+        self.tape.attach([out], [self], [], lambda _, g: [g])
+        return out
+
     def flip(self) -> Tensor:
         """Some axes reversed, a copy."""
         out = pointwise("flip", self, flops_per_element=0)
@@ -336,6 +368,7 @@ def pointwise(name: str, *tensors: Tensor, kind: Kind | None = None, flops_per_e
     if kind is None:
         kind = "complex" if any(t.kind == "complex" for t in operands) else "real"
     out = Tensor(tape, broadcast(*(t.shape for t in operands)), kind)
+    out.order = next((t.order for t in operands if t.shape == out.shape), None)
     tape.kernel(name, "pointwise", [*operands, out], flops=flops_per_element * out.numel)
     return out
 

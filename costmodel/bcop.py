@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 from ._method import CircularMethod
-from ._ops import filled, matmul
+from ._ops import adjoint, filled, matmul
 from ._tape import Size
 from ._tensor import Tensor, stack
 
@@ -53,21 +53,27 @@ class BCOP(CircularMethod):
     def spectral_norms(self) -> Tensor:  # (2k-1, 1, 1)
         """The power iterations, outside the graph."""
         with self.tape.no_grad():
-            u = self.u
-            for _ in range(self.option["power_iterations"]):
-                v = matmul(self.weight.transpose(1, 2), u)
-                v = v / v.norm((1,))
-                u = matmul(self.weight, v)
-                u = u / u.norm((1,))
+            norms, u = spectral_norms(self.weight, self.u, self.option["power_iterations"])
             if self.training:
                 self.u.copy_(u)
-            return matmul(matmul(u.transpose(1, 2), self.weight), v)
+            return norms
+
+
+def spectral_norms(w: Tensor, u: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
+    """The estimates and the last power vectors."""
+    rows = len(w.shape) - 2
+    for _ in range(iterations):
+        v = matmul(adjoint(w), u)
+        v = v / v.norm((rows,))
+        u = matmul(w, v)
+        u = u / u.norm((rows,))
+    return matmul(matmul(adjoint(u), w), v), u
 
 
 def bjorck(w: Tensor, iterations: int) -> Tensor:
     """W ← 3/2 W - 1/2 W WᵀW."""
     for _ in range(iterations):
-        gram = matmul(w.transpose(1, 2), w)
+        gram = matmul(adjoint(w), w)
         w = 1.5 * w - matmul(0.5 * w, gram)
     return w
 

@@ -33,7 +33,7 @@ class Cayley(Method):
         w = rfft2(self.weight, self.s).reshape(self.c_out, self.c_in, n)
         w = phase * w.permute(2, 0, 1).conj()
         scale = self.alpha * 1.0
-        return (self.cayley(scale * w / w.norm()),)
+        return (cayley(scale * w / w.norm()),)
 
     def input_transform(self, x: Tensor, q: Tensor) -> Tensor:  # type: ignore[override]
         """One matrix product per frequency."""
@@ -45,17 +45,18 @@ class Cayley(Method):
             y = y.add_(self.bias.reshape(self.c_out, 1, 1))
         return y
 
-    def cayley(self, w: Tensor) -> Tensor:
-        """(I+A)⁻¹(I-A) and -2V(I+A)⁻¹, A = U - U* + V*V."""
-        _, c_out, c_in = w.shape
-        if self.holds(c_in > c_out):
-            return self.cayley(w.transpose(1, 2)).transpose(1, 2)
-        identity = filled("eye", self.tape, (c_in, c_in), "complex")
-        u = w.slice(1, c_in)
-        a = u - u.conj().transpose(1, 2)
-        if not self.holds(c_in < c_out):
-            return matmul(inverse(identity + a), identity - a)
-        v = w.slice(1, c_out - c_in)
-        a = a + matmul(v.conj().transpose(1, 2), v)
-        inverted = inverse(identity + a)
-        return cat(matmul(inverted, identity - a), matmul(-2 * v, inverted))
+
+def cayley(w: Tensor) -> Tensor:
+    """(I+A)⁻¹(I-A) and -2V(I+A)⁻¹, A = U - U* + V*V."""
+    _, c_out, c_in = w.shape
+    if w.tape.holds(c_in > c_out):
+        return cayley(w.transpose(1, 2)).transpose(1, 2)
+    identity = filled("eye", w.tape, (c_in, c_in), w.kind)
+    u = w.slice(1, c_in)
+    a = u - u.conj().transpose(1, 2)
+    if not w.tape.holds(c_in < c_out):
+        return matmul(inverse(identity + a), identity - a)
+    v = w.slice(1, c_out - c_in)
+    a = a + matmul(v.conj().transpose(1, 2), v)
+    inverted = inverse(identity + a)
+    return cat(matmul(inverted, identity - a), matmul(-2 * v, inverted), axis=1)

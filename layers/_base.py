@@ -1,4 +1,4 @@
-"""What every 1-Lipschitz convolution shares: argument checks, the one cache rule, the split in two transformations."""
+"""What every 1-Lipschitz layer shares: argument checks, the one cache rule, the split in two transformations."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ FLOATS = (torch.float32, torch.float64, torch.bfloat16)
 FFT_FLOATS = (torch.float32, torch.float64)
 
 
-class LipschitzConv2d(nn.Module):
-    r"""Base class of the layers :math:`R^{c_{in} \times h \times w} \to R^{c_{out} \times h \times w}`.
+class LipschitzLayer(nn.Module):
+    """A layer in two functions, the split that the cost model follows.
 
-    A method implements two functions, the split that the cost model follows:
-
-    * ``parameter_transform(size)``: the weights that the input meets (orthogonalisation, rescaling, power
-      iteration), for images of ``size = (h, w)``.
-    * ``input_transform(x, *weights)``: the output for the input ``x`` (b, c_in, h, w).
+    * ``parameter_transform(size)``: the weights that the input meets (orthogonalisation, rescaling, power iteration),
+      for images of ``size = (h, w)``; () where the input is no image.
+    * ``input_transform(x, *weights)``: the output for the input ``x``.
 
     Laws, for every subclass:
 
-    * ``layer(x) == layer.input_transform(x, *layer.parameter_transform(x.shape[-2:]))``.
+    * ``layer(x) == layer.input_transform(x, *layer.parameter_transform(size))``.
     * Parameters, buffers and state_dict keys are those present after construction.
     * In training mode the parameter transformation runs at every call. In eval mode it runs once per state: its result
       is kept for as long as no parameter or buffer changed, moved or was replaced, and only when no parameter gradient
@@ -30,78 +28,53 @@ class LipschitzConv2d(nn.Module):
       ``.data`` goes unseen, as PyTorch keeps no record of it: edit under ``torch.no_grad()`` instead.
 
     Args:
-        in_channels: c_in, a positive integer.
-        out_channels: c_out, a positive integer.
-        kernel_size: k, a positive odd integer.
-        bias: whether a bias of shape (c_out,) is learned.
+        bias: whether a bias is learned.
         device: where the parameters are created.
         dtype: their floating-point type, one of the class's ``dtypes``.
 
     Raises:
-        ValueError: if an argument breaks a rule above or one of the method's own.
+        ValueError: if ``dtype`` is none of them.
     """
 
     method: ClassVar[str]
     dtypes: ClassVar[tuple[torch.dtype, ...]] = FLOATS
-    square: ClassVar[bool] = False
     depends_on_size: ClassVar[bool] = False
 
     weight: nn.Parameter
     bias: nn.Parameter | None
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        *,
-        bias: bool = True,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
+    def __init__(self, bias: bool, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
         super().__init__()
-        self.in_channels = positive("in_channels", in_channels)
-        self.out_channels = positive("out_channels", out_channels)
-        self.kernel_size = positive("kernel_size", kernel_size)
-        if kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd (an even kernel has no centre), got {kernel_size}")
-        if self.square and in_channels != out_channels:
-            raise ValueError(
-                f"{self.method} adds its input to its output and needs in_channels == out_channels, "
-                f"got {in_channels} and {out_channels}; rectangular methods: standard, aol, bcop, cayley, lot, soc"
-            )
         self._check_dtype(torch.get_default_dtype() if dtype is None else dtype)
         self._cache: tuple[object, tuple[Tensor, ...], list[Tensor]] | None = None
         self._register({"device": device, "dtype": dtype}, bias)
         self.reset_parameters()
 
     def _register(self, factory: dict[str, Any], bias: bool) -> None:
-        """Create every parameter and buffer; a method with more of them, or other shapes, extends this."""
-        c_out, c_in, k = self.out_channels, self.in_channels, self.kernel_size
-        self.weight = nn.Parameter(torch.empty(c_out, c_in, k, k, **factory))
-        self.register_parameter("bias", nn.Parameter(torch.empty(c_out, **factory)) if bias else None)
+        """Create every parameter and buffer."""
+        raise NotImplementedError
 
     def reset_parameters(self) -> None:
-        """Initialise as torch.nn.Conv2d does: weight and bias uniform in ±1/√fan_in."""
+        """Initialise as torch.nn.Conv2d and torch.nn.Linear do: weight and bias uniform in ±1/√fan_in."""
         bound = self.weight[0].numel() ** -0.5
         nn.init.uniform_(self.weight, -bound, bound)
         if self.bias is not None:
             nn.init.uniform_(self.bias, -bound, bound)
 
-    def parameter_transform(self, size: tuple[int, int]) -> tuple[Tensor, ...]:
-        """The weights that ``input_transform`` takes, for images of ``size = (h, w)``."""
+    def parameter_transform(self, size: tuple[int, ...]) -> tuple[Tensor, ...]:
+        """The weights that ``input_transform`` takes."""
         raise NotImplementedError
 
     def input_transform(self, x: Tensor, *weights: Tensor) -> Tensor:
-        """The output (b, c_out, h, w) for ``x`` (b, c_in, h, w) and the weights of ``parameter_transform``."""
+        """The output for ``x`` and the weights of ``parameter_transform``."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to ``x`` of shape (b, c_in, h, w); returns (b, c_out, h, w)."""
+        """Apply the layer to ``x``."""
         self._check_input(x)
-        return self.input_transform(x, *self._weights((x.shape[-2], x.shape[-1])))
+        return self.input_transform(x, *self._weights(tuple(x.shape[2:])))
 
-    def _weights(self, size: tuple[int, int]) -> tuple[Tensor, ...]:
+    def _weights(self, size: tuple[int, ...]) -> tuple[Tensor, ...]:
         wants_grad = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
         if self.training or wants_grad:
             self._cache = None
@@ -119,7 +92,7 @@ class LipschitzConv2d(nn.Module):
                 self._cache = (key, self._full_precision_transform(size), state)
         return self._cache[1]
 
-    def _full_precision_transform(self, size: tuple[int, int]) -> tuple[Tensor, ...]:
+    def _full_precision_transform(self, size: tuple[int, ...]) -> tuple[Tensor, ...]:
         # Autocast would run the orthogonalisation's products in half precision, which costs the guarantee.
         device = next(self.parameters()).device.type
         if torch.is_autocast_enabled(device):
@@ -136,6 +109,56 @@ class LipschitzConv2d(nn.Module):
             raise ValueError(f"{self.method} does not work in {dtype}; supported: {options}")
 
     def _check_input(self, x: Tensor) -> None:
+        """Refuse an input of another shape, or parameters that were moved to a dtype that the method cannot treat."""
+        raise NotImplementedError
+
+
+class LipschitzConv2d(LipschitzLayer):
+    r"""Base class of the layers :math:`R^{c_{in} \times h \times w} \to R^{c_{out} \times h \times w}`.
+
+    Args:
+        in_channels: c_in, a positive integer.
+        out_channels: c_out, a positive integer.
+        kernel_size: k, a positive odd integer.
+        bias: whether a bias of shape (c_out,) is learned.
+        device: where the parameters are created.
+        dtype: their floating-point type, one of the class's ``dtypes``.
+
+    Raises:
+        ValueError: if an argument breaks a rule above or one of the method's own.
+    """
+
+    square: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.in_channels = positive("in_channels", in_channels)
+        self.out_channels = positive("out_channels", out_channels)
+        self.kernel_size = positive("kernel_size", kernel_size)
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd (an even kernel has no centre), got {kernel_size}")
+        if self.square and in_channels != out_channels:
+            raise ValueError(
+                f"{self.method} adds its input to its output and needs in_channels == out_channels, "
+                f"got {in_channels} and {out_channels}; rectangular methods: standard, aol, bcop, cayley, lot, soc"
+            )
+        super().__init__(bias, device, dtype)
+
+    def _register(self, factory: dict[str, Any], bias: bool) -> None:
+        """Create every parameter and buffer; a method with more of them, or other shapes, extends this."""
+        c_out, c_in, k = self.out_channels, self.in_channels, self.kernel_size
+        self.weight = nn.Parameter(torch.empty(c_out, c_in, k, k, **factory))
+        self.register_parameter("bias", nn.Parameter(torch.empty(c_out, **factory)) if bias else None)
+
+    def _check_input(self, x: Tensor) -> None:
         if x.dim() != 4 or x.shape[1] != self.in_channels:
             raise ValueError(
                 f"{type(self).__name__} takes inputs of shape (b, {self.in_channels}, h, w), got {tuple(x.shape)}"
@@ -148,6 +171,49 @@ class LipschitzConv2d(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, bias={self.bias is not None}"
+
+
+class LipschitzLinear(LipschitzLayer):
+    r"""Base class of the dense layers :math:`R^{n_{in}} \to R^{n_{out}}`, whose one transformed weight is a matrix.
+
+    Args:
+        in_features: n_in, a positive integer.
+        out_features: n_out, a positive integer.
+        bias: whether a bias of shape (n_out,) is learned.
+        device: where the parameters are created.
+        dtype: their floating-point type, one of the class's ``dtypes``.
+
+    Raises:
+        ValueError: if an argument breaks a rule above.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.in_features = positive("in_features", in_features)
+        self.out_features = positive("out_features", out_features)
+        super().__init__(bias, device, dtype)
+
+    def _register(self, factory: dict[str, Any], bias: bool) -> None:
+        self.weight = nn.Parameter(torch.empty(self.out_features, self.in_features, **factory))
+        self.register_parameter("bias", nn.Parameter(torch.empty(self.out_features, **factory)) if bias else None)
+
+    def input_transform(self, x: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override]
+        return nn.functional.linear(x, weight, self.bias)
+
+    def _check_input(self, x: Tensor) -> None:
+        if x.dim() != 2 or x.shape[1] != self.in_features:
+            raise ValueError(f"{type(self).__name__} takes inputs of shape (b, {self.in_features}), got {tuple(x.shape)}")
+        self._check_dtype(next(self.parameters()).dtype)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
 
 
 class CircularConv2d(LipschitzConv2d):

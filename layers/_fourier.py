@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-def centring_phase(kernel_size: int, size: tuple[int, int], like: Tensor, half: bool) -> Tensor:
+def centring_phase(kernel_size: int, size: tuple[int, ...], like: Tensor, half: bool) -> Tensor:
     """The factor that moves a kernel's centre from its corner to its middle, one complex number per frequency.
 
     A k×k kernel, zero-padded to (h, w), transforms about its first entry; multiplying the conjugate of its transform

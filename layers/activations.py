@@ -10,7 +10,8 @@ class MaxMin(nn.Module):
     """Channel pairs (x, y) ↦ (max, min), in order; an odd last channel passes through. It preserves gradient norms.
 
     Source: Anil, Lucas & Grosse, "Sorting out Lipschitz function approximation", ICML 2019 (GroupSort with groups of
-    two).
+    two). As in the published comparison, maximum and minimum each save the index of the channel that they took: 8 bytes
+    per output element, whatever the dtype.
 
     Example:
         >>> import torch
@@ -23,9 +24,9 @@ class MaxMin(nn.Module):
         """Apply to ``x`` of shape (b, c, …); returns the same shape."""
         if x.dim() < 2:
             raise ValueError(f"MaxMin takes inputs of shape (b, c, ...), got {tuple(x.shape)}")
-        c = x.shape[1]
-        if c % 2:
-            x = torch.cat((x, torch.full_like(x[:, :1], -torch.inf)), dim=1)
-        first, second = x[:, 0::2], x[:, 1::2]
-        pairs = torch.stack((torch.maximum(first, second), torch.minimum(first, second)), dim=2)
-        return pairs.flatten(1, 2)[:, :c]
+        if x.shape[1] == 1:
+            return x
+        paired = x.shape[1] // 2 * 2
+        pairs = x[:, :paired].unflatten(1, (-1, 2))
+        y = torch.cat((pairs.max(2, keepdim=True)[0], pairs.min(2, keepdim=True)[0]), dim=2).flatten(1, 2)
+        return y if paired == x.shape[1] else torch.cat((y, x[:, paired:]), dim=1)

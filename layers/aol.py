@@ -37,7 +37,7 @@ class AOLConv2d(CircularConv2d):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def parameter_transform(self, size: tuple[int, int]) -> tuple[Tensor]:
+    def parameter_transform(self, size: tuple[int, ...]) -> tuple[Tensor]:
         p = self.weight.transpose(0, 1)  # (c_in, c_out, k, k)
         correlation = F.conv2d(p, p, padding=self.kernel_size - 1)  # (c_in, c_in, 2k-1, 2k-1)
         bound = correlation.abs().sum(dim=(1, 2, 3), keepdim=True).transpose(0, 1)  # (1, c_in, 1, 1)

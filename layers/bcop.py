@@ -82,7 +82,7 @@ class BCOPConv2d(CircularConv2d):
             bound = self.out_channels**-0.5
             nn.init.uniform_(self.bias, -bound, bound)
 
-    def parameter_transform(self, size: tuple[int, int]) -> tuple[Tensor]:
+    def parameter_transform(self, size: tuple[int, ...]) -> tuple[Tensor]:
         orthogonal = bjorck(self.weight / self._spectral_norms(), self.iterations)
         h = orthogonal[0, : self.in_channels, : self.out_channels]
         if self.in_channels > self.out_channels:
@@ -102,17 +102,22 @@ class BCOPConv2d(CircularConv2d):
             return (kernel.permute(2, 3, 1, 0),)
         return (kernel.permute(3, 2, 1, 0),)
 
-    @torch.no_grad()
     def _spectral_norms(self) -> Tensor:  # (2k-1, 1, 1)
-        u = self.u
-        for _ in range(self.power_iterations):
-            v = self.weight.transpose(1, 2) @ u
-            v = v / v.norm(dim=1, keepdim=True)
-            u = self.weight @ v
-            u = u / u.norm(dim=1, keepdim=True)
+        norms, u = spectral_norms(self.weight, self.u, self.power_iterations)
         if self.training:
             self.u.copy_(u)
-        return u.transpose(1, 2) @ self.weight @ v
+        return norms
+
+
+@torch.no_grad()
+def spectral_norms(w: Tensor, u: Tensor, iterations: int) -> tuple[Tensor, Tensor]:  # (..., n, m), (..., n, 1)
+    """Estimates (..., 1, 1) of the spectral norms of ``w`` by power iterations from ``u``; the last u (..., n, 1)."""
+    for _ in range(iterations):
+        v = w.transpose(-2, -1) @ u
+        v = v / v.norm(dim=-2, keepdim=True)
+        u = w @ v
+        u = u / u.norm(dim=-2, keepdim=True)
+    return u.transpose(-2, -1) @ w @ v, u
 
 
 def bjorck(w: Tensor, iterations: int) -> Tensor:  # (..., n, n) -> (..., n, n)

@@ -47,7 +47,7 @@ class CayleyConv2d(LipschitzConv2d):
         with torch.no_grad():
             self.alpha.copy_(self.weight.norm())
 
-    def parameter_transform(self, size: tuple[int, int]) -> tuple[Tensor]:
+    def parameter_transform(self, size: tuple[int, ...]) -> tuple[Tensor]:
         phase = centring_phase(self.kernel_size, size, self.weight, half=True).reshape(-1, 1, 1)
         w = torch.fft.rfft2(self.weight, size).reshape(self.out_channels, self.in_channels, -1)
         w = phase * w.permute(2, 0, 1).conj()  # (N, c_out, c_in)

@@ -74,7 +74,7 @@ class CPLConv2d(LipschitzConv2d):
         nn.init.xavier_normal_(self.weight)
         self.u = self._start((1, 1))
 
-    def parameter_transform(self, size: tuple[int, int]) -> tuple[Tensor]:
+    def parameter_transform(self, size: tuple[int, ...]) -> tuple[Tensor]:
         u, v = self._power_vectors(size)
         sigma = (self._conv(u) * v).sum()
         return (2 / (sigma**2 + self.epsilon),)
@@ -84,7 +84,7 @@ class CPLConv2d(LipschitzConv2d):
         return x - scale * self._conv_transpose(y)
 
     @torch.no_grad()
-    def _power_vectors(self, size: tuple[int, int]) -> tuple[Tensor, Tensor]:  # both (1, c, h, w)
+    def _power_vectors(self, size: tuple[int, ...]) -> tuple[Tensor, Tensor]:  # both (1, c, h, w)
         if self.training and self.u.shape[2:] != size:
             self.u = self._start(size)
         u = self.u if self.u.shape[2:] == size else self._start(size)
@@ -104,7 +104,7 @@ class CPLConv2d(LipschitzConv2d):
     def _conv_transpose(self, y: Tensor) -> Tensor:
         return F.conv_transpose2d(y, self.weight, padding=self.kernel_size // 2)
 
-    def _start(self, size: tuple[int, int]) -> Tensor:
+    def _start(self, size: tuple[int, ...]) -> Tensor:
         # sin(i²) looks random and is a function of i: forward must not move the global random state.
         i = torch.arange(self.in_channels * size[0] * size[1], dtype=torch.float64, device=self.weight.device)
         return i.square().add(1).sin().reshape(1, -1, *size).to(self.weight.dtype)

@@ -81,7 +81,7 @@ class LOTConv2d(LipschitzConv2d):
         elif self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def parameter_transform(self, size: tuple[int, int]) -> tuple[Tensor]:
+    def parameter_transform(self, size: tuple[int, ...]) -> tuple[Tensor]:
         pad = 2 * (self.kernel_size // 2)
         size = (size[0] + pad, size[1] + pad)
         phase = centring_phase(self.kernel_size, size, self.weight, half=False)

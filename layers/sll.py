@@ -43,7 +43,7 @@ class SLLConv2d(LipschitzConv2d):
         nn.init.xavier_normal_(self.weight)
         nn.init.normal_(self.q)
 
-    def parameter_transform(self, size: tuple[int, int]) -> tuple[Tensor]:
+    def parameter_transform(self, size: tuple[int, ...]) -> tuple[Tensor]:
         correlation = F.conv2d(self.weight, self.weight, padding=self.kernel_size - 1)  # (c, c, 2k-1, 2k-1)
         q = self.q.abs() + self.epsilon
         bound = (correlation * q[:, None, None]).abs().sum(dim=(1, 2, 3)) / q

@@ -92,7 +92,7 @@ class SOCConv2d(LipschitzConv2d):
         with torch.no_grad():
             self._update_power_vectors(self._skew(), self.initial_iterations)
 
-    def parameter_transform(self, size: tuple[int, int]) -> tuple[Tensor]:
+    def parameter_transform(self, size: tuple[int, ...]) -> tuple[Tensor]:
         skew = self._skew()
         if self.training:
             self._update_power_vectors(skew, 1)

@@ -21,5 +21,5 @@ class StandardConv2d(CircularConv2d):
 
     method = "standard"
 
-    def parameter_transform(self, size: tuple[int, int]) -> tuple[Tensor]:
+    def parameter_transform(self, size: tuple[int, ...]) -> tuple[Tensor]:
         return (self.weight,)

@@ -178,3 +178,9 @@ KNOWN = [
 def test_known_closed_forms(method: str, quantity: str, expected: sympy.Expr) -> None:
     """Derived independently by tracing the layers with symbolic sizes through PyTorch itself."""
     assert sympy.expand(formula(method, quantity) - expected) == 0
+
+
+def test_images_that_only_a_1x1_kernel_fits() -> None:
+    for s in (1, 2):
+        number = formula("cayley", "peak_bytes", s=s).subs({B: 2, C: 3, K: 1})
+        assert number == predict("cayley", b=2, s=s, c=3, k=1).peak_bytes

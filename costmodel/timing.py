@@ -1,0 +1,88 @@
+"""Time: a roofline over the tape's operations.
+
+An operation takes the longest of its arithmetic, its bytes and its launch; a training step takes the sum, or what the
+loading of its images takes, if that is longer. Nothing here knows the methods: they differ by what is on the tape.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ._tape import Operation
+from .devices import FIGURES, Device
+
+@dataclass(frozen=True)
+class Seconds:
+    """The time of a step, in seconds, by what bounds each of its operations.
+
+    Attributes:
+        compute, bandwidth, launches: of the operations that arithmetic, bytes or the host bound; they add up.
+        loading: of the images, which runs beside them; 0 in inference.
+    """
+
+    compute: float
+    bandwidth: float
+    launches: float
+    loading: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """The whole step."""
+        return max(self.busy, self.loading)
+
+    @property
+    def busy(self) -> float:
+        """The step but for loading."""
+        return self.compute + self.bandwidth + self.launches
+
+    @property
+    def bound(self) -> str:
+        """What takes most of it: "loading", or the largest of the three."""
+        if self.loading > self.busy:
+            return "loading"
+        return max(("compute", "bandwidth", "launches"), key=lambda name: float(getattr(self, name)))
+
+
+def rate(operation: Operation) -> str | None:
+    """The figure of a device that is the rate of this operation's arithmetic; pointwise ones have none."""
+    if operation.cls == "conv":
+        return "weight_conv" if operation.variant == "1x1" else "conv"
+    if operation.cls == "matmul":
+        return "complex_matmul" if operation.variant == "complex" else "matmul"
+    return operation.cls if operation.cls in ("fft", "inverse") else None
+
+
+def work(operation: Operation) -> tuple[str | None, float, float, float]:
+    """(rate, FLOPs, bytes, steps): all that the time of an operation depends on."""
+    return rate(operation), float(operation.flops), float(operation.traffic), float(operation.steps)
+
+
+def bounds(name: str | None, flops: float, traffic: float, steps: float, device: Mapping[str, float]) -> dict[str, float]:
+    """What an operation would take if only its arithmetic, only its bytes or only its launch counted.
+
+    A batched inverse takes time as batch·n² where its FLOPs go as batch·n³, so that its rate is one of bytes; and its
+    n elimination steps wait for each other.
+    """
+    compute = flops / device[name] if name else 0.0
+    if name == "inverse":
+        compute = traffic / device["inverse"] + steps * device["inverse_step"]
+    return {"compute": compute, "bandwidth": traffic / device["bandwidth"], "launches": device["launch"]}
+
+
+def seconds(operations: Iterable[Operation], device: Device, images: int = 0) -> Seconds:
+    """The time that operations take on a device, in a step that loads so many images.
+
+    Args:
+        operations: of the step.
+        device: whose rates hold.
+        images: loaded meanwhile; 0 for none.
+    """
+    parts = {"compute": 0.0, "bandwidth": 0.0, "launches": 0.0}
+    figures = {name: device[name] for name in FIGURES}
+    for each, times in Counter(map(work, operations)).items():
+        times_of = bounds(*each, figures)
+        bound = max(times_of, key=times_of.__getitem__)
+        parts[bound] += times * times_of[bound]
+    return Seconds(**parts, loading=images * device["loading"])

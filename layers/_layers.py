@@ -1,0 +1,24 @@
+"""The registry of the layers, by the names that the cost model uses."""
+
+from __future__ import annotations
+
+from ._base import LipschitzConv2d
+from .aol import AOLConv2d
+from .bcop import BCOPConv2d
+from .cayley import CayleyConv2d
+from .cpl import CPLConv2d
+from .lot import LOTConv2d
+from .sll import SLLConv2d
+from .soc import SOCConv2d
+from .standard import StandardConv2d
+
+LAYERS: dict[str, type[LipschitzConv2d]] = {
+    "standard": StandardConv2d,
+    "aol": AOLConv2d,
+    "bcop": BCOPConv2d,
+    "cayley": CayleyConv2d,
+    "cpl": CPLConv2d,
+    "lot": LOTConv2d,
+    "sll": SLLConv2d,
+    "soc": SOCConv2d,
+}
