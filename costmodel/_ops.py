@@ -10,8 +10,9 @@ import math
 from collections.abc import Sequence
 from math import prod
 
+from ._kernels import pointwise
 from ._tape import Kind, Shape, Size, Tape
-from ._tensor import Tensor, pointwise
+from ._tensor import Tensor
 
 
 def filled(name: str, tape: Tape, shape: Shape, kind: Kind = "real") -> Tensor:
@@ -141,7 +142,7 @@ def inverse(a: Tensor) -> Tensor:
 
 
 def _fft(name: str, x: Tensor, shape: Shape, kind: Kind, points: Size) -> Tensor:
-    x = x._resolved()
+    x = x.resolved()
     out = Tensor(x.tape, shape, kind)
     if x.order and x.order.index(1) < x.order.index(0):  # the transformed axes go inside, the others keep their order
         out.order = (1, 0, 2, 3)
@@ -190,7 +191,7 @@ def rfft2(x: Tensor, side: Size | None = None) -> Tensor:
     def backward(_: object, g: Tensor) -> list[Tensor]:
         if not tape.holds(s > 2):  # the half spectrum is the whole
             return [_fft_c2c(g.reshape(*shape)).real()]
-        g = g._resolved()
+        g = g.resolved()
         full = filled("new_zeros", tape, shape, "complex")
         full.slice(3, s // 2 + 1).copy_(g)
         return [_fft_c2c(full).real()]

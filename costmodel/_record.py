@@ -60,9 +60,9 @@ class Recording:
         counted, phase = name.split("_")
         return self.count(counted, phase, part)
 
-    def peak(self) -> int:
-        """The most bytes live at once, in a recording with numbers."""
-        live: list[int] = list(accumulate(sign * size for sign, size in self.events))
+    def peak(self, rounding: int = 1) -> int:
+        """The most bytes live at once, in a recording with numbers; each allocation rounded up to a multiple."""
+        live: list[int] = list(accumulate(sign * (-(-size // rounding) * rounding) for sign, size in self.events))
         return max(live[self.start - 1 :])
 
 

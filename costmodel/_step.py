@@ -87,7 +87,15 @@ def record_call(factory: Factory, shape: Shape, tape: Tape) -> StepRecording:
 
 
 def _recording(
-    tape: Tape, start: int, net: Module, once: bool, *, saved: int = 0, gradients: int = 0, state: int = 0, cache: int = 0
+    tape: Tape,
+    start: int,
+    net: Module,
+    once: bool,
+    *,
+    saved: int = 0,
+    gradients: int = 0,
+    state: int = 0,
+    cache: int = 0,
 ) -> StepRecording:
     events = tape.events[:]
     return StepRecording(

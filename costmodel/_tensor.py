@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from ._kernels import divisor_gradient, masked, pointwise, reduced, reduction, square_gradient, stack
 from ._tape import Kind, Node, Shape, Size, Storage, Tape, leaf
 
 
@@ -54,6 +55,10 @@ class Tensor:
     def requires_grad(self) -> bool:
         """Whether it is part of a graph."""
         return self.edge is not None
+
+    def new(self, shape: Shape, kind: Kind | None = None) -> Tensor:
+        """Another tensor on its tape, of its kind unless told."""
+        return Tensor(self.tape, shape, kind or self.kind)
 
     def require_grad(self) -> Tensor:
         """Make it a leaf whose gradient is asked for."""
@@ -179,7 +184,7 @@ class Tensor:
 
     # Pointwise.
 
-    def _resolved(self) -> Tensor:
+    def resolved(self) -> Tensor:
         """Itself, or a conjugated copy where it is a lazy conjugate: most kernels know no lazy ones."""
         if not self.conjugated:
             return self
@@ -203,7 +208,7 @@ class Tensor:
 
     def add_(self, other: Tensor) -> Tensor:
         """Add in place."""
-        other = other._resolved()
+        other = other.resolved()
         self.tape.kernel("add_", "pointwise", [self, other, self], flops=self.numel)
         out = self.detach()
         self.tape.attach([out], [self, other], [], lambda _, g: [g, g])
@@ -244,7 +249,7 @@ class Tensor:
         def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
             a, b = saved
             assert b is not None
-            of_b = None if a is None else _divisor_backward(a, b, g)
+            of_b = None if a is None else divisor_gradient(a, b, g)
             return [g / b.conj() if of_self else None, of_b]
 
         out = pointwise("div", self, other)
@@ -280,7 +285,7 @@ class Tensor:
     def square(self) -> Tensor:
         """``self**2``, which PyTorch differentiates as grad · (2 · self¹)."""
         out = pointwise("pow", self)
-        self.tape.attach([out], [self], [self], lambda saved, g: [_square_backward(saved[0], g)])
+        self.tape.attach([out], [self], [self], lambda saved, g: [square_gradient(saved[0], g)])
         return out
 
     def relu(self) -> Tensor:
@@ -298,8 +303,8 @@ class Tensor:
 
         def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
             a, b = saved
-            of_other = _masked(g, a, b)
-            return [_masked(g, a, b), of_other]
+            of_other = masked(g, a, b)
+            return [masked(g, a, b), of_other]
 
         out = pointwise("minimum", self, other)
         self.tape.attach([out], [self, other], [self, other], backward)
@@ -359,69 +364,3 @@ class Tensor:
         out = reduction("linalg_vector_norm", self, shape)
         self.tape.attach([out], [self], [self, out], backward)
         return out
-
-
-def pointwise(name: str, *tensors: Tensor, kind: Kind | None = None, flops_per_element: int = 1) -> Tensor:
-    """A kernel that computes each output element from the corresponding ones of its (broadcast) inputs."""
-    operands = [tensor._resolved() for tensor in tensors]
-    tape = operands[0].tape
-    if kind is None:
-        kind = "complex" if any(t.kind == "complex" for t in operands) else "real"
-    out = Tensor(tape, broadcast(*(t.shape for t in operands)), kind)
-    out.order = next((t.order for t in operands if t.shape == out.shape), None)
-    tape.kernel(name, "pointwise", [*operands, out], flops=flops_per_element * out.numel)
-    return out
-
-
-def reduction(name: str, tensor: Tensor, shape: Shape) -> Tensor:
-    """A kernel that sums ``tensor`` up to ``shape``; a norm is real."""
-    tensor = tensor._resolved()
-    out = Tensor(tensor.tape, shape, "real" if name == "linalg_vector_norm" else tensor.kind)
-    tensor.tape.kernel(name, "pointwise", [tensor, out], flops=tensor.numel)
-    return out
-
-
-def stack(tensors: Sequence[Tensor]) -> Tensor:
-    """One new first axis."""
-    first = tensors[0]
-    out = Tensor(first.tape, (len(tensors), *first.shape), first.kind)
-    first.tape.kernel("stack", "pointwise", [*tensors, out], flops=0)
-    first.tape.attach([out], tensors, [], lambda _, g: g.unbind())
-    return out
-
-
-def broadcast(*shapes: Shape) -> Shape:
-    """The common shape of broadcast operands."""
-    rank = max(len(shape) for shape in shapes)
-    padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
-    return tuple(next((size for size in sizes if size != 1), 1) for sizes in zip(*padded, strict=True))
-
-
-def reduced(shape: Shape, axes: Sequence[int] | None, keepdim: bool) -> tuple[Shape, Shape]:
-    """The shape after a reduction, with the reduced axes kept and as asked."""
-    axes = range(len(shape)) if axes is None else axes
-    kept = tuple(1 if i in axes else size for i, size in enumerate(shape))
-    return kept, kept if keepdim else tuple(size for i, size in enumerate(shape) if i not in axes)
-
-
-def _divisor_backward(a: Tensor, b: Tensor, g: Tensor) -> Tensor:
-    first = a / b
-    second = first / b  # all of them live until the product is there
-    negative = -g
-    return negative * second.conj()
-
-
-def _square_backward(x: Tensor, g: Tensor) -> Tensor:
-    power = pointwise("pow", x)
-    doubled = power * 2
-    return g * doubled
-
-
-def _masked(g: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Half the gradient where a = b, none where the other one is the minimum."""
-    half = g / 2
-    equal = pointwise("eq", a, b, kind="bool")
-    out = pointwise("where", equal, half, g, kind="real")
-    above = pointwise("gt", a, b, kind="bool")
-    out.tape.kernel("masked_fill_", "pointwise", [out, above, out], flops=out.numel)
-    return out

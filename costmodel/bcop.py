@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import product
 
+from ._kernels import stack
 from ._method import CircularMethod
 from ._ops import adjoint, filled, matmul
 from ._tape import Size
-from ._tensor import Tensor, stack
+from ._tensor import Tensor
 
 Blocks = dict[tuple[int, int], Tensor]
 

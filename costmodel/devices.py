@@ -26,11 +26,12 @@ FIGURES = {
     "launch": "s",  # host time per operation
     "loading": "s/image",  # no training step is faster than its images load; 0 for no such floor
     "conv": "FLOP/s",
-    "weight_conv": "FLOP/s",  # of kernels with kernels, in a layer's parameter transformation
+    "weight_conv": "FLOP/s",  # with an output of one pixel, as of 1×1 kernels with themselves
     "matmul": "FLOP/s",
     "complex_matmul": "FLOP/s",  # real FLOPs, 8 per complex MAC
     "fft": "FLOP/s",  # 5 N log2 N for N points
     "inverse": "B/s",  # of the matrices read and written: time goes as batch·n², although FLOPs go as n³
+    "inverse_step": "s",  # and each of an inverse's n elimination steps waits for the one before
     "peak_bandwidth": "B/s",
     "peak_conv": "FLOP/s",
     "peak_matmul": "FLOP/s",
@@ -39,7 +40,7 @@ FIGURES = {
 PROFILES = Path(__file__).parent / "profiles"
 DEVICES = tuple(sorted(path.stem for path in PROFILES.glob("*.json")))
 
-_MAY_BE_ZERO = ("reserved", "loading")
+_MAY_BE_ZERO = ("reserved", "loading", "inverse_step")
 _KEYS = ("format", "name", "kind", "environment", "figures")
 _FIGURE_KEYS = ("value", "unit", "basis", "source")
 
@@ -71,7 +72,8 @@ class Device:
 
     Raises:
         ValueError: for a missing, unknown, negative, zero or infinite figure, an unknown kind or basis, or what is no
-            text where text is needed. Only ``reserved`` and ``loading`` may be zero.
+            text where text is needed. Only ``reserved``, ``loading`` and ``inverse_step`` may
+            be zero.
 
     Example:
         >>> from lipcost.costmodel.devices import find_device

@@ -10,7 +10,7 @@ from ._step import StepRecording
 from ._workload import workload
 from .devices import Device
 from .predict import CLASSES, Mode
-from .timing import Seconds, seconds
+from .timing import Seconds, seconds, tally
 
 PHASES = ("forward", "backward", "optimizer")
 
@@ -167,4 +167,4 @@ def predict_network(
 
 def step_time(recording: StepRecording, device: Device, b: int) -> Seconds:
     """The time of a recorded step; only training loads images."""
-    return seconds(recording.paid(), device, images=0 if recording.once else b)
+    return seconds(tally(recording.paid()), device, images=0 if recording.once else b)

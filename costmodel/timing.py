@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ._tape import Operation
 from .devices import FIGURES, Device
+
 
 @dataclass(frozen=True)
 class Seconds:
@@ -54,35 +56,44 @@ def rate(operation: Operation) -> str | None:
     return operation.cls if operation.cls in ("fft", "inverse") else None
 
 
-def work(operation: Operation) -> tuple[str | None, float, float, float]:
-    """(rate, FLOPs, bytes, steps): all that the time of an operation depends on."""
-    return rate(operation), float(operation.flops), float(operation.traffic), float(operation.steps)
+class Work(NamedTuple):
+    """All that the time of an operation depends on: its rate's name, FLOPs, bytes, and steps that await each other."""
+
+    rate: str | None
+    flops: float
+    traffic: float
+    steps: int
 
 
-def bounds(name: str | None, flops: float, traffic: float, steps: float, device: Mapping[str, float]) -> dict[str, float]:
+def tally(operations: Iterable[Operation]) -> Counter[Work]:
+    """How often each work occurs."""
+    return Counter(Work(rate(op), op.flops, op.traffic, op.steps) for op in operations)
+
+
+def bounds(work: Work, figures: Mapping[str, float]) -> dict[str, float]:
     """What an operation would take if only its arithmetic, only its bytes or only its launch counted.
 
     A batched inverse takes time as batch·n² where its FLOPs go as batch·n³, so that its rate is one of bytes; and its
     n elimination steps wait for each other.
     """
-    compute = flops / device[name] if name else 0.0
-    if name == "inverse":
-        compute = traffic / device["inverse"] + steps * device["inverse_step"]
-    return {"compute": compute, "bandwidth": traffic / device["bandwidth"], "launches": device["launch"]}
+    compute = work.flops / figures[work.rate] if work.rate else 0.0
+    if work.rate == "inverse":
+        compute = work.traffic / figures["inverse"] + work.steps * figures["inverse_step"]
+    return {"compute": compute, "bandwidth": work.traffic / figures["bandwidth"], "launches": figures["launch"]}
 
 
-def seconds(operations: Iterable[Operation], device: Device, images: int = 0) -> Seconds:
-    """The time that operations take on a device, in a step that loads so many images.
+def seconds(works: Mapping[Work, int], device: Device, images: int = 0) -> Seconds:
+    """The time of a step on a device.
 
     Args:
-        operations: of the step.
-        device: whose rates hold.
-        images: loaded meanwhile; 0 for none.
+        works: of the step, with how often each occurs.
+        device: whose figures hold.
+        images: that are loaded meanwhile; 0 for none.
     """
     parts = {"compute": 0.0, "bandwidth": 0.0, "launches": 0.0}
     figures = {name: device[name] for name in FIGURES}
-    for each, times in Counter(map(work, operations)).items():
-        times_of = bounds(*each, figures)
+    for work, times in works.items():
+        times_of = bounds(work, figures)
         bound = max(times_of, key=times_of.__getitem__)
         parts[bound] += times * times_of[bound]
     return Seconds(**parts, loading=images * device["loading"])

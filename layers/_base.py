@@ -209,7 +209,9 @@ class LipschitzLinear(LipschitzLayer):
 
     def _check_input(self, x: Tensor) -> None:
         if x.dim() != 2 or x.shape[1] != self.in_features:
-            raise ValueError(f"{type(self).__name__} takes inputs of shape (b, {self.in_features}), got {tuple(x.shape)}")
+            raise ValueError(
+                f"{type(self).__name__} takes inputs of shape (b, {self.in_features}), got {tuple(x.shape)}"
+            )
         self._check_dtype(next(self.parameters()).dtype)
 
     def extra_repr(self) -> str:

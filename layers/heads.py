@@ -105,7 +105,9 @@ class BjorckLinear(LipschitzLinear):
         nn.init.normal_(self.u)
 
     def parameter_transform(self, size: tuple[int, ...]) -> tuple[Tensor]:
-        return (bjorck(self.weight / self._spectral_norm(), self.iterations if self.training else self.eval_iterations),)
+        return (
+            bjorck(self.weight / self._spectral_norm(), self.iterations if self.training else self.eval_iterations),
+        )
 
     def _spectral_norm(self) -> Tensor:  # (1, 1)
         norm, u = spectral_norms(self.weight, self.u, self.power_iterations)

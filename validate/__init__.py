@@ -8,3 +8,5 @@ from .lipschitz import pair_ratio as pair_ratio
 from .lipschitz import singular_values as singular_values
 from .memory import MemoryMeasurement as MemoryMeasurement
 from .memory import measure_memory as measure_memory
+from .step import StepMeasurement as StepMeasurement
+from .step import measure_step as measure_step

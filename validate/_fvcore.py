@@ -15,6 +15,7 @@ from torch import Tensor, nn
 ZERO_MACS = (
     "_conj",
     "abs",
+    "adaptive_max_pool2d",
     "add",
     "add_",
     "clamp_min",
@@ -29,17 +30,21 @@ ZERO_MACS = (
     "flip",
     "linalg_inv",
     "linalg_vector_norm",
+    "min",
     "minimum",
     "mul",
     "ones_like",
     "pad",
+    "pixel_unshuffle",
     "polar",
     "pow",
     "real",
     "reciprocal",
+    "rsub",
     "sqrt",
     "sub",
     "sum",
+    "unflatten",
 )
 
 

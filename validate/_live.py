@@ -85,6 +85,18 @@ class LiveStorage(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.events.append(("free", -size))
 
 
+def check_input(x: Tensor) -> None:
+    """Raise a ValueError unless ``x`` is floating-point or complex, and on the CPU.
+
+    Example:
+        >>> import torch
+        >>> from lipcost.validate._live import check_input
+        >>> check_input(torch.ones(2))
+    """
+    if x.device.type != "cpu" or not (x.is_floating_point() or x.is_complex()):
+        raise ValueError(f"x must be a floating-point or complex tensor on the CPU, got {x.dtype} on {x.device}")
+
+
 def warmed_up(layer: nn.Module, x: Tensor, mode: Mode) -> tuple[nn.Module, Tensor, Tensor]:
     """Copies of ``layer`` and ``x`` after one call, which sizes lazy buffers or fills the eval cache, and a gradient.
 
@@ -108,8 +120,7 @@ def warmed_up(layer: nn.Module, x: Tensor, mode: Mode) -> tuple[nn.Module, Tenso
     """
     if mode not in get_args(Mode):
         raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
-    if x.device.type != "cpu" or not (x.is_floating_point() or x.is_complex()):
-        raise ValueError(f"x must be a floating-point or complex tensor on the CPU, got {x.dtype} on {x.device}")
+    check_input(x)
     layer = copy.deepcopy(layer).train(mode == "train")
     x = x.detach().clone().requires_grad_(mode == "train")
     with torch.no_grad():

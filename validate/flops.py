@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ CLASSES = ("conv", "matmul", "fft", "inverse", "pointwise")
 #   fft_complex, fft_real         5 N log2 N per transform of N points, half that between real and complex
 #   inverse                       2 n^3 per matrix, 8 n^3 if complex (one LU-based call: Golub & Van Loan, section 3.2)
 #   pointwise                     1 per output element, real or complex
+#   foreach                       the same for every tensor of a list, in one launch; in the class "pointwise"
 #   reduction                     1 per input element, real or complex; in the class "pointwise"
 #   move                          0 FLOPs; reads its tensors, writes its output
 #   factory                       0 FLOPs; writes its output
@@ -30,47 +31,72 @@ RULES: dict[str, str] = {
     "aten::convolution": "conv",
     "aten::convolution_backward": "conv_backward",
     "aten::mm": "matmul",
+    "aten::addmm": "matmul",
     "aten::bmm": "matmul",
     "aten::_fft_c2c": "fft_complex",
     "aten::_fft_r2c": "fft_real",
     "aten::_fft_c2r": "fft_real",
     "aten::linalg_inv_ex": "inverse",
+    "aten::_log_softmax": "pointwise",
+    "aten::_log_softmax_backward_data": "pointwise",
     "aten::abs": "pointwise",
     "aten::add": "pointwise",
     "aten::add_": "pointwise",
+    "aten::addcdiv_": "pointwise",
+    "aten::addcmul_": "pointwise",
     "aten::clamp_min": "pointwise",
     "aten::div": "pointwise",
     "aten::eq": "pointwise",
     "aten::gt": "pointwise",
+    "aten::lerp_": "pointwise",
     "aten::lt": "pointwise",
     "aten::masked_fill_": "pointwise",
     "aten::minimum": "pointwise",
     "aten::mul": "pointwise",
     "aten::mul_": "pointwise",
     "aten::neg": "pointwise",
+    "aten::nll_loss_backward": "pointwise",
+    "aten::nll_loss_forward": "pointwise",
     "aten::polar": "pointwise",
     "aten::pow": "pointwise",
     "aten::reciprocal": "pointwise",
     "aten::relu": "pointwise",
+    "aten::scatter_add": "pointwise",
     "aten::sgn": "pointwise",
     "aten::sqrt": "pointwise",
     "aten::sub": "pointwise",
     "aten::threshold_backward": "pointwise",
     "aten::where": "pointwise",
+    "aten::_foreach_add": "foreach",
+    "aten::_foreach_add_": "foreach",
+    "aten::_foreach_addcdiv_": "foreach",
+    "aten::_foreach_addcmul_": "foreach",
+    "aten::_foreach_div_": "foreach",
+    "aten::_foreach_lerp_": "foreach",
+    "aten::_foreach_mul_": "foreach",
+    "aten::_foreach_sqrt": "foreach",
+    "aten::adaptive_max_pool2d": "reduction",
     "aten::linalg_vector_norm": "reduction",
+    "aten::max": "reduction",
+    "aten::min": "reduction",
     "aten::sum": "reduction",
     "aten::_to_copy": "move",
+    "aten::adaptive_max_pool2d_backward": "move",
     "aten::cat": "move",
     "aten::clone": "move",
     "aten::constant_pad_nd": "move",
     "aten::copy_": "move",
     "aten::flip": "move",
+    "aten::pixel_shuffle": "move",
+    "aten::pixel_unshuffle": "move",
+    "aten::scatter": "move",
     "aten::select_backward": "move",
     "aten::slice_backward": "move",
     "aten::stack": "move",
     "aten::eye": "factory",
     "aten::fft_fftfreq": "factory",
     "aten::fft_rfftfreq": "factory",
+    "aten::new_full": "factory",
     "aten::new_zeros": "factory",
     "aten::ones_like": "factory",
     "aten::zeros_like": "factory",
@@ -78,6 +104,8 @@ RULES: dict[str, str] = {
     "aten::_unsafe_view": "metadata",
     "aten::new_empty": "metadata",
     "aten::new_empty_strided": "metadata",
+    "profiler::_record_function_enter_new": "metadata",
+    "profiler::_record_function_exit": "metadata",
 }
 
 
@@ -165,6 +193,9 @@ def measure_flops(layer: nn.Module, x: Tensor, mode: Mode = "train") -> FlopMeas
 class DispatchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts MACs, FLOPs by class, launches and bytes moved of the operators dispatched while it is active.
 
+    Args:
+        uncounted: tensors whose own updates are not counted: an optimizer's step counters, which stay on the host.
+
     Raises:
         ValueError: on an operator that is no view and has no entry in ``RULES``.
 
@@ -178,8 +209,9 @@ class DispatchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         (288, 576, 1, 528)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, uncounted: Iterable[Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._uncounted = {id(tensor) for tensor in uncounted}
         self.macs = 0
         self.flops: dict[str, float] = dict.fromkeys(CLASSES, 0)
         self.launches = 0
@@ -190,8 +222,9 @@ class DispatchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        if not func.is_view:
-            self._count(func, args, _tensors((args, kwargs)), _tensors(out))
+        written = _tensors(out) or _tensors(args[:1])  # an operator that updates a list returns nothing
+        if not func.is_view and not (written and self._uncounted.issuperset(map(id, written))):
+            self._count(func, args, _tensors((args, kwargs)), written)
         return out
 
     def _count(self, func: Any, args: tuple[Any, ...], read: Sequence[Tensor], written: Sequence[Tensor]) -> None:
@@ -202,7 +235,7 @@ class DispatchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if rule == "metadata":
             return
         if rule in ("conv", "conv_backward", "matmul"):
-            macs = _macs(rule, args, written[0])
+            macs = _macs(rule, args[1:] if name == "aten::addmm" else args, written[0])  # a bias comes first
             self.macs += macs
             self.flops["matmul" if rule == "matmul" else "conv"] += 2 * macs
         elif rule in ("fft_complex", "fft_real"):
@@ -211,6 +244,8 @@ class DispatchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.flops["inverse"] += 2 * args[0].numel() * args[0].shape[-1] * reals_per_mac(args[0].dtype)
         elif rule in ("pointwise", "reduction"):
             self.flops["pointwise"] += (args[0] if rule == "reduction" else written[0]).numel()
+        elif rule == "foreach":
+            self.flops["pointwise"] += sum(t.numel() for t in written)
         self.launches += 1
         moved = written if rule == "factory" else [*read, *written]
         self.bytes_moved += sum(t.numel() * t.element_size() for t in moved)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -91,19 +92,8 @@ def measure_memory(layer: nn.Module, x: Tensor, mode: Mode = "train") -> MemoryM
         >>> m.saved_bytes, m.tracker_peak_bytes, m.profiler_peak_bytes
         (32, 128, 128)
     """
-    call = _Call(layer, x, mode)
-    base, fixed = _bytes(call.base), [*call.parameters, *call.buffers]
-    tensors, scalars, everything = call.profile()
-    return MemoryMeasurement(
-        parameter_bytes=_bytes(call.parameters),
-        buffer_bytes=_bytes(fixed) - _bytes(call.parameters),
-        cache_bytes=_bytes([*fixed, *call.cache]) - _bytes(fixed),
-        saved_bytes=call.saved_bytes(),
-        tracker_peak_bytes=call.track()[0],
-        profiler_peak_bytes=base + tensors,
-        scratch_bytes=everything - tensors,
-        host_scalar_bytes=scalars,
-    )
+    call = _LayerCall(layer, x, mode)
+    return MemoryMeasurement(cache_bytes=call.cache_bytes, **call.figures())
 
 
 def trace_events(layer: nn.Module, x: Tensor, mode: Mode = "train") -> list[Event]:
@@ -124,46 +114,69 @@ def trace_events(layer: nn.Module, x: Tensor, mode: Mode = "train") -> list[Even
         >>> trace_events(torch.nn.ReLU(), torch.ones(8), "inference")
         [('aten.relu.default', 32)]
     """
-    return _Call(layer, x, mode).track()[1]
+    return _LayerCall(layer, x, mode).track()[1]
 
 
-class _Call:
-    """One call of a warmed-up copy of ``layer``, and ``base``, the tensors that exist before it."""
+class Call(ABC):
+    """A call that can be measured again and again, each time from the same state.
 
-    def __init__(self, layer: nn.Module, x: Tensor, mode: Mode) -> None:
-        self.layer, self.x, gradient = warmed_up(layer, x, mode)
-        self.training = mode == "train"
-        self.parameters = list(self.layer.parameters())
-        self.buffers = list(self.layer.buffers())
-        caches = tree_leaves([getattr(m, "_cache", None) for m in self.layer.modules()])
-        self.cache = [t for t in caches if isinstance(t, Tensor)]
-        self.gradient = [gradient] if self.training else []
-        self.base = [self.x, *self.gradient, *self.parameters, *self.buffers, *self.cache]
-        with LiveStorage(self.base):
+    Attributes:
+        module: what is called.
+        parameters, buffers: its own.
+        inputs: what else ``saved_bytes`` leaves out.
+        base: these and all else that exists before the call and counts.
+        uncounted: what exists before it and is in no figure.
+    """
+
+    def __init__(
+        self, module: nn.Module, inputs: list[Tensor], others: Iterable[Tensor], uncounted: Iterable[Tensor] = ()
+    ) -> None:
+        self.module, self.inputs, self.uncounted = module, inputs, list(uncounted)
+        self.parameters, self.buffers = list(module.parameters()), list(module.buffers())
+        self.base = [*inputs, *self.parameters, *self.buffers, *others]
+        self.reset()
+        with self._tracker():
             self.run()  # an operator's first call under a dispatch mode may hold on to its arguments for a while
 
+    @abstractmethod
+    def forward(self) -> Tensor:
+        """The forward pass."""
+
+    @abstractmethod
     def run(self) -> object:
         """The call itself; what it returns must be kept alive while measuring."""
-        if not self.training:
-            with torch.no_grad():
-                return self.layer(self.x)
-        y = self.layer(self.x)
-        return torch.autograd.grad(y, [self.x, *(p for p in self.parameters if p.requires_grad)], self.gradient)
+
+    def reset(self) -> None:
+        """Remove what the last call left."""
+
+    def figures(self) -> dict[str, int]:
+        """What :class:`MemoryMeasurement` says of every call, by name."""
+        parameters = storage_bytes(self.parameters)
+        tensors, scalars, everything = self.profile()
+        return {
+            "parameter_bytes": parameters,
+            "buffer_bytes": storage_bytes([*self.parameters, *self.buffers]) - parameters,
+            "saved_bytes": self.saved_bytes(),
+            "tracker_peak_bytes": self.track()[0],
+            "profiler_peak_bytes": storage_bytes(self.base) + tensors,
+            "scratch_bytes": everything - tensors,
+            "host_scalar_bytes": scalars,
+        }
 
     def track(self) -> tuple[int, list[Event]]:
         """Peak and events under :class:`LiveStorage`."""
-        tracker = LiveStorage(self.base)
+        self.reset()
+        tracker = self._tracker()
         with prompt_frees(), tracker:
             result = self.run()
         events = list(tracker.events)  # a copy, before the result is freed
         del result
-        return tracker.peak, events
+        return tracker.peak - storage_bytes(self.uncounted), events
 
     def saved_bytes(self) -> int:
         """Bytes that autograd keeps at the end of the forward."""
-        if not self.training:
-            return 0
-        tracker = LiveStorage(self.base)
+        self.reset()
+        tracker = self._tracker()
         kept: weakref.WeakSet[_Saved] = weakref.WeakSet()  # weak: a graph may die during the forward
 
         def pack(tensor: Tensor) -> _Saved:
@@ -174,19 +187,48 @@ class _Call:
 
         with prompt_frees(), tracker:
             with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved.tensor):
-                y = self.layer(self.x)
-            fixed = [self.x, *self.parameters, *self.buffers]
-            total = _bytes([*fixed, *(saved.tensor for saved in kept)]) - _bytes(fixed)
+                y = self.forward()
+            fixed = [*self.inputs, *self.parameters, *self.buffers]
+            total = storage_bytes([*fixed, *(saved.tensor for saved in kept)]) - storage_bytes(fixed)
         del y
         return total
 
     def profile(self) -> tuple[int, int, int]:
         """Most bytes allocated and not yet freed: in tensors, in wrapped scalars, in tensors and scratch."""
+        self.reset()
         with prompt_frees(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
             result = self.run()
         del result
         kineto = profiler.profiler and profiler.profiler.kineto_results
         return _peaks(_allocations(kineto.experimental_event_tree()))
+
+    def _tracker(self) -> LiveStorage:
+        return LiveStorage([*self.base, *self.uncounted])
+
+
+class _LayerCall(Call):
+    """One call of a warmed-up copy of ``layer``."""
+
+    def __init__(self, layer: nn.Module, x: Tensor, mode: Mode) -> None:
+        layer, self.x, gradient = warmed_up(layer, x, mode)
+        self.training = mode == "train"
+        self.gradient = [gradient] if self.training else []
+        caches = tree_leaves([getattr(m, "_cache", None) for m in layer.modules()])
+        cache = [t for t in caches if isinstance(t, Tensor)]
+        super().__init__(layer, [self.x], [*self.gradient, *cache])
+        fixed = [*self.parameters, *self.buffers]
+        self.cache_bytes = storage_bytes([*fixed, *cache]) - storage_bytes(fixed)
+
+    def forward(self) -> Tensor:
+        with torch.set_grad_enabled(self.training):
+            y: Tensor = self.module(self.x)
+            return y
+
+    def run(self) -> object:
+        y = self.forward()
+        if not self.training:
+            return y
+        return torch.autograd.grad(y, [self.x, *(p for p in self.parameters if p.requires_grad)], self.gradient)
 
 
 class _Saved:
@@ -254,7 +296,15 @@ def _peaks(allocations: Iterable[Allocation]) -> tuple[int, int, int]:
     return tensors, scalars, everything
 
 
-def _bytes(tensors: Iterable[Tensor]) -> int:
-    """Bytes of the distinct storages of ``tensors``."""
+def storage_bytes(tensors: Iterable[Tensor]) -> int:
+    """Bytes of the distinct storages of ``tensors``.
+
+    Example:
+        >>> import torch
+        >>> from lipcost.validate.memory import storage_bytes
+        >>> x = torch.ones(8)
+        >>> storage_bytes([x, x[:4]])
+        32
+    """
     storages = (tensor.untyped_storage() for tensor in tensors)
     return sum({storage._cdata: storage.nbytes() for storage in storages}.values())

@@ -197,11 +197,11 @@ def test_a_device_in_memory_is_checked_too() -> None:
         t4["bandwith"]
     with pytest.raises(ValueError, match=r"^figures has the unknown 'bandwith'; known: memory, .*, peak_matmul$"):
         t4.with_figures("measured", "by hand", bandwith=1e9)
-    with pytest.raises(ValueError, match="^'bandwidth' must be a number, positive and finite .*, got 0$"):
+    with pytest.raises(ValueError, match=r"^'bandwidth' must be a number, positive and finite .*, got 0$"):
         t4.with_figures("measured", "by hand", bandwidth=0)
-    with pytest.raises(ValueError, match="^the basis of 'fft' must be 'datasheet' or .*, got 'sure'$"):
+    with pytest.raises(ValueError, match=r"^the basis of 'fft' must be 'datasheet' or .*, got 'sure'$"):
         t4.with_figures("sure", "by hand", fft=1e9)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="^kind must be 'cuda' or 'cpu', got 'tpu'$"):
+    with pytest.raises(ValueError, match=r"^kind must be 'cuda' or 'cpu', got 'tpu'$"):
         replace(t4, kind="tpu")  # type: ignore[arg-type]
 
 

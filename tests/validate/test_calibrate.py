@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from lipcost.costmodel.devices import FIGURES, Device
 from lipcost.validate.calibrate import LAYERS, PEAKS, RATES, STAGES, Inputs, _additions, calibrate
@@ -70,6 +71,15 @@ def test_work_runs_and_its_amount_is_that_of_its_shape(name: str) -> None:
     small.call()
     growth = {"bandwidth": 2, "fft": 2, "conv": 4, "complex_matmul": 4, "inverse": 4, "matmul": 8, "weight_conv": 8}
     assert large.amount == growth[name] * small.amount
+
+
+@pytest.mark.parametrize("name", ["conv", "weight_conv", "matmul", "complex_matmul"])
+def test_amounts_are_what_torch_counts(name: str) -> None:
+    work = RATES[name](Inputs("cpu"), 2, 3, 4)
+    with FlopCounterMode(display=False) as counter:
+        work.call()
+    # torch counts a complex product as if it were real
+    assert work.amount == counter.get_total_flops() * (4 if name == "complex_matmul" else 1)
 
 
 def test_as_many_additions_as_it_says() -> None:

@@ -1,0 +1,246 @@
+"""The decision: which method, at which size and batch, fits the memory and the time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ._batch import LEAST, Batches
+from ._checks import positive
+from ._methods import METHODS
+from ._workload import Workload, workload
+from .devices import Device
+from .predict_network import step_time
+from .timing import Seconds
+
+CIFAR_IMAGES = 50_000
+BATCH = 256
+
+
+def max_batch(
+    network: Any,
+    method: str | None = None,
+    memory_bytes: int | None = None,
+    *,
+    device: Device | None = None,
+    **how: Any,
+) -> int:
+    """The largest batch size whose peak fits: this one does, one more does not. 0 if not even one image does.
+
+    Args:
+        network, method: as of ``predict_network``.
+        memory_bytes: what tensors may take; default: the device's memory but for what it reserves.
+        device: its allocator's rounding counts, and its memory if none is given.
+        **how: all else that ``predict_network`` takes, but b.
+
+    Raises:
+        ValueError: as ``predict_network``, or where neither memory nor device is given.
+
+    Example:
+        >>> from lipcost.costmodel import max_batch, predict_network
+        >>> b = max_batch("ConvNetXS", "cayley", 2**30)
+        >>> [predict_network("ConvNetXS", "cayley", b=n).peak_bytes <= 2**30 for n in (b, b + 1)]
+        [True, False]
+    """
+    memory, rounding = _memory(memory_bytes, device)
+    return _max_batch(workload(network, method, device, **how), memory, rounding)
+
+
+def largest_width(
+    network: str,
+    method: str,
+    memory_bytes: int | None = None,
+    *,
+    b: int = BATCH,
+    device: Device | None = None,
+    **how: Any,
+) -> int:
+    """The largest even width w with which a named network still fits a batch of ``b``. 0 if not even 4 does.
+
+    Args, errors: those of :func:`max_batch`.
+
+    Example:
+        >>> from lipcost.costmodel import largest_width
+        >>> largest_width("ConvNetXS", "aol", 4 * 2**30, b=256)
+        86
+    """
+    memory, rounding = _memory(memory_bytes, device)
+
+    def fits(half: int) -> bool:
+        task = workload(network, method, device, width=2 * half, **how)
+        return task.record(b).peak(rounding) <= memory
+
+    low, high = 1, 2  # halves of widths; the least network has as many channels as the image, which 2 has not
+    while fits(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return 2 * low if low > 1 else 0
+
+
+def epochs_within(
+    network: Any,
+    method: str | None = None,
+    *,
+    hours: float,
+    device: Device,
+    images: int = CIFAR_IMAGES,
+    b: int = BATCH,
+    **how: Any,
+) -> float:
+    """How many epochs of training fit into a budget of time; whole ones are its integer part.
+
+    Args:
+        network, method: as of ``predict_network``.
+        hours: the budget, of wall-clock time.
+        device: whose figures hold.
+        images: in the training set; the last, smaller batch counts as a whole one.
+        b: batch size.
+        **how: all else that ``predict_network`` takes.
+
+    Raises:
+        ValueError: as ``predict_network``, or for a budget that is not positive.
+
+    Example:
+        >>> from lipcost.costmodel import Device, epochs_within
+        >>> round(epochs_within("ConvNetM", "soc", hours=2, device=Device.named("a100-40")))
+        190
+    """
+    _check_hours(hours)
+    positive("images", images)
+    step = step_time(workload(network, method, device, **how).record(b), device, b).total
+    return hours * 3600 / (math.ceil(images / b) * step)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one method would take; everything but the batch size that fits is of the batch that was asked for.
+
+    Attributes:
+        method: of METHODS.
+        b: batch size.
+        fits: whether the peak fits.
+        reason: why it does not, "" if it does.
+        peak_bytes: of a training step, by requested bytes.
+        allocated_bytes: the same with the allocator's rounding: what must fit.
+        max_batch: the largest that fits; 0 for none.
+        seconds_per_step, seconds_per_epoch: of training.
+        epochs: that the budget allows.
+        bound: what takes most of a step: compute, bandwidth, launches or loading.
+        seconds: of compute, bandwidth, launches and loading, of which a step's time is made up.
+    """
+
+    method: str
+    b: int
+    fits: bool
+    reason: str
+    peak_bytes: int
+    allocated_bytes: int
+    max_batch: int
+    seconds_per_step: float
+    seconds_per_epoch: float
+    epochs: float
+    bound: str
+    seconds: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        return asdict(self)
+
+
+def plan(
+    network: str,
+    methods: Sequence[str] = tuple(METHODS),
+    *,
+    device: Device,
+    hours: float,
+    images: int = CIFAR_IMAGES,
+    b: int = BATCH,
+    **how: Any,
+) -> list[Plan]:
+    """What each method would take on a device, those that fit first, by the epochs that the budget allows.
+
+    Args:
+        network: a name, as of ``predict_network``.
+        methods: of METHODS.
+        device: whose figures hold.
+        hours: the budget, of wall-clock time.
+        images: in the training set.
+        b: batch size.
+        **how: all else that ``predict_network`` takes but the mode; iteration counts are the published ones.
+
+    Raises:
+        ValueError: as ``predict_network``, or for a budget that is not positive.
+
+    Example:
+        >>> from lipcost.costmodel import Device, plan
+        >>> best, *_, worst = plan("ConvNetM", ["lot", "cpl", "aol"], device=Device.named("t4"), hours=24)
+        >>> best.fits, worst.method, worst.fits
+        (True, 'lot', False)
+    """
+    _check_hours(hours)
+    positive("images", images)
+    positive("b", b)
+    steps = math.ceil(images / b)
+    plans = [_plan(workload(network, method, device, **how), method, device, hours, steps, b) for method in methods]
+    return sorted(plans, key=lambda each: (not each.fits, -each.epochs))
+
+
+def _plan(task: Workload, method: str, device: Device, hours: float, steps: int, b: int) -> Plan:
+    memory, rounding = _memory(None, device)
+    batches = Batches(task)
+    if b < LEAST:
+        recording = task.record(b)
+        peak, allocated, time = recording.peak(), recording.peak(rounding), step_time(recording, device, b)
+    else:
+        peak, allocated, time = batches.peak(b), batches.peak(b, rounding), batches.time(b, device)
+    most = _max_batch(task, memory, rounding, batches)
+    epoch = steps * time.total
+    return Plan(
+        method=method,
+        b=b,
+        fits=b <= most,
+        reason="" if b <= most else _reason(allocated, memory, most),
+        peak_bytes=peak,
+        allocated_bytes=allocated,
+        max_batch=most,
+        seconds_per_step=time.total,
+        seconds_per_epoch=epoch,
+        epochs=hours * 3600 / epoch,
+        bound=time.bound,
+        seconds=_parts(time),
+    )
+
+
+def _max_batch(task: Workload, memory: int, rounding: int, batches: Batches | None = None) -> int:
+    most = (batches or Batches(task)).largest(memory, rounding)
+    return most if most >= LEAST else int(task.record(1).peak(rounding) <= memory)
+
+
+def _reason(allocated: int, memory: int, most: int) -> str:
+    gib = 2**30
+    rest = f"a batch of {most:,} fits" if most else "not even one image fits"
+    return f"needs {allocated / gib:,.1f} of {memory / gib:,.1f} GiB; {rest}"
+
+
+def _parts(time: Seconds) -> dict[str, float]:
+    return {name: getattr(time, name) for name in ("compute", "bandwidth", "launches", "loading")}
+
+
+def _memory(memory_bytes: int | None, device: Device | None) -> tuple[int, int]:
+    """(bytes that tensors may take, what an allocation is rounded to)."""
+    if memory_bytes is not None:
+        positive("memory_bytes", memory_bytes)
+    elif device is None:
+        raise ValueError("the memory is missing: give memory_bytes or device")
+    else:
+        memory_bytes = int(device["memory"] - device["reserved"])
+    return memory_bytes, 1 if device is None else int(device["rounding"])
+
+
+def _check_hours(hours: float) -> None:
+    if not 0 < hours < math.inf:
+        raise ValueError(f"hours must be positive and finite, got {hours!r}")
