@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,7 @@ class StepRecording(Recording):
 
 
 def record_step(
-    factory: Factory, shape: Shape, tape: Tape, optimizer: type[Optimizer], weight_decay: bool, foreach: bool
+    factory: Factory, shape: Shape, tape: Tape, optimizer: Callable[[list[Tensor]], Optimizer]
 ) -> StepRecording:
     """Run ``loss = criterion(net(x), labels); loss.backward(); optimizer.step()`` by docs/conventions.md.
 
@@ -55,7 +55,7 @@ def record_step(
     fixed |= _mark("inputs", [x, labels])
     if len(net.shape) != 2:
         raise ValueError(f"a training step needs a network with outputs of shape (b, classes), got {net.shape}")
-    optimize = optimizer(net.parameters, weight_decay, foreach)
+    optimize = optimizer(net.parameters)
     state = _mark("optimizer", [tensor for each in optimize.state for tensor in each])
     start = len(tape.events)
     tape.part = "input"

@@ -3,8 +3,9 @@
 A layer's program runs on tensors that have sizes and no values. Sizes are Python ints (a prediction) or SymPy
 expressions (a formula); the program is the same. What the tape records:
 
-* ``events``: every allocation (+1, storage) and release (-1, storage), in order. A storage is released when the last tensor
-  that refers to it goes, as in PyTorch: the program's own local variables decide, through CPython's reference counts.
+* ``events``: every allocation (+1, storage) and release (-1, storage), in order. A storage is released when the last
+  tensor that refers to it goes, as in PyTorch: the program's own local variables decide, through CPython's reference
+  counts.
 * ``operations``: every kernel, with its class, MACs, FLOPs, bytes moved and the part of the layer it belongs to.
 
 ``backward`` replays PyTorch's engine (torch/csrc/autograd/engine.cpp): nodes by descending sequence number, gradients

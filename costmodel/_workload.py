@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ._checks import check_mode, positive
@@ -43,7 +44,9 @@ class Workload:
         tape, shape = Tape(DTYPES[self.dtype], self.in_place), (b, self.c_in, self.s, self.s)
         if self.mode == "inference":
             return record_call(self.factory, shape, tape)
-        return record_step(self.factory, shape, tape, find_optimizer(self.optimizer), self.weight_decay, self.foreach)
+        cls = find_optimizer(self.optimizer)
+        optimizer = partial(cls, weight_decay=self.weight_decay, foreach=self.foreach)
+        return record_step(self.factory, shape, tape, optimizer)
 
 
 def workload(

@@ -195,7 +195,7 @@ class _Problem:
     def busy(self, point: np.ndarray) -> np.ndarray:
         """The steps' times but for loading."""
         figures = self.figures(point)
-        return np.array([sum(_longest(work, figures) @ times for work, times in each) for each in self.works])
+        return np.array([sum(float(_longest(work, figures) @ n) for work, n in each) for each in self.works])
 
     def epochs(self, point: np.ndarray) -> np.ndarray:
         return self.budget / np.maximum(self.busy(point), self.figures(point)["loading"] * self.b)
@@ -205,7 +205,8 @@ class _Problem:
             errors = np.log(self.budget / self.epochs(point)[rows] / self.measured[rows])
             return np.concatenate([errors / TIME_SPREAD, (point - self.start) / FIGURE_SPREAD])
 
-        return np.asarray(least_squares(residuals, self.start, diff_step=1e-3).x)
+        solution: np.ndarray = least_squares(residuals, self.start, diff_step=1e-3).x
+        return solution
 
 
 def _by_rate(works: Mapping[Work, int]) -> list[tuple[Work, np.ndarray]]:
@@ -214,9 +215,10 @@ def _by_rate(works: Mapping[Work, int]) -> list[tuple[Work, np.ndarray]]:
     for rate in {work.rate for work in works}:
         columns = np.array([(*work[1:], times) for work, times in works.items() if work.rate == rate], float).T
         flops, traffic, steps, times = columns
-        groups.append((Work(rate, flops, traffic, steps), times))  # type: ignore[arg-type]
+        groups.append((Work(rate, flops, traffic, steps), times))
     return groups
 
 
 def _longest(work: Work, figures: Mapping[str, float]) -> np.ndarray:
-    return np.maximum.reduce(np.broadcast_arrays(*bounds(work, figures).values()))
+    longest: np.ndarray = np.maximum.reduce(np.broadcast_arrays(*bounds(work, figures).values()))
+    return longest

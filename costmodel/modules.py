@@ -52,11 +52,11 @@ class Layer(Module):
         tape: Tape,
         shape: Shape,
         train: bool,
+        *,
         cls: type[Method],
         c_in: int,
         c_out: int,
         k: int | None,
-        *,
         bias: bool = True,
         **options: int,
     ) -> None:
@@ -227,12 +227,11 @@ def read(module: Any) -> Factory:
     if name in READERS:
         return READERS[name](module)
     if hasattr(module, "parameter_transform") and hasattr(module, "kernel_size") and module.method in METHODS:
-        cls = METHODS[module.method]
-        sizes = (module.method, module.in_channels, module.out_channels, module.kernel_size)
-        return convolution(*sizes, **_arguments(module, cls))
+        arguments = _arguments(module, METHODS[module.method])
+        return convolution(module.method, module.in_channels, module.out_channels, module.kernel_size, **arguments)
     if hasattr(module, "parameter_transform") and module.method in HEADS:
-        sizes = (module.method, module.in_features, module.out_features)
-        return dense(*sizes, **_arguments(module, HEADS[module.method]))
+        arguments = _arguments(module, HEADS[module.method])
+        return dense(module.method, module.in_features, module.out_features, **arguments)
     raise ValueError(f"no cost is known of the module {name}; known: the layers of LAYERS, {', '.join(READERS)}")
 
 

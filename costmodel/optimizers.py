@@ -29,7 +29,7 @@ class Optimizer:
 
     states: ClassVar[int]
 
-    def __init__(self, parameters: list[Tensor], weight_decay: bool, foreach: bool) -> None:
+    def __init__(self, parameters: list[Tensor], *, weight_decay: bool, foreach: bool) -> None:
         self.parameters, self.weight_decay, self.foreach = parameters, weight_decay, foreach
         self.state = [[Tensor(p.tape, p.shape) for p in parameters] for _ in range(self.states)]
 
@@ -69,7 +69,8 @@ class SGD(Optimizer):
 
     def update(self, rows: Iterable[Sequence[Tensors]]) -> None:
         """w ← w - η g."""
-        for parameters, gradients in rows:
+        for row in rows:
+            parameters, gradients = row
             if self.weight_decay:
                 gradients = self.new("add", gradients, parameters)
             self.kernel("add_", parameters, gradients)
@@ -82,7 +83,8 @@ class Momentum(Optimizer):
 
     def update(self, rows: Iterable[Sequence[Tensors]]) -> None:
         """v ← μ v + g, w ← w - η v."""
-        for parameters, gradients, velocity in rows:
+        for row in rows:
+            parameters, gradients, velocity = row
             if self.weight_decay:
                 gradients = self.new("add", gradients, parameters)
             self.kernel("mul_", velocity)
@@ -99,7 +101,8 @@ class Adam(Optimizer):
 
     def update(self, rows: Iterable[Sequence[Tensors]]) -> None:
         """Both moments, and w ← w - η m / (√v + ε)."""
-        for parameters, gradients, first, second in rows:
+        for row in rows:
+            parameters, gradients, first, second = row
             if self.weight_decay and self.decoupled:
                 self.kernel("mul_", parameters)
             elif self.weight_decay:

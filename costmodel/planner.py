@@ -30,7 +30,8 @@ def max_batch(
     """The largest batch size whose peak fits: this one does, one more does not. 0 if not even one image does.
 
     Args:
-        network, method: as of ``predict_network``.
+        network: as of ``predict_network``.
+        method: likewise.
         memory_bytes: what tensors may take; default: the device's memory but for what it reserves.
         device: its allocator's rounding counts, and its memory if none is given.
         **how: all else that ``predict_network`` takes, but b.
@@ -94,7 +95,8 @@ def epochs_within(
     """How many epochs of training fit into a budget of time; whole ones are its integer part.
 
     Args:
-        network, method: as of ``predict_network``.
+        network: as of ``predict_network``.
+        method: likewise.
         hours: the budget, of wall-clock time.
         device: whose figures hold.
         images: in the training set; the last, smaller batch counts as a whole one.
@@ -185,11 +187,12 @@ def plan(
     positive("images", images)
     positive("b", b)
     steps = math.ceil(images / b)
-    plans = [_plan(workload(network, method, device, **how), method, device, hours, steps, b) for method in methods]
+    of_all = {"device": device, "hours": hours, "steps": steps, "b": b}
+    plans = [_plan(workload(network, method, device, **how), method, **of_all) for method in methods]  # type: ignore[arg-type]
     return sorted(plans, key=lambda each: (not each.fits, -each.epochs))
 
 
-def _plan(task: Workload, method: str, device: Device, hours: float, steps: int, b: int) -> Plan:
+def _plan(task: Workload, method: str, *, device: Device, hours: float, steps: int, b: int) -> Plan:
     memory, rounding = _memory(None, device)
     batches = Batches(task)
     if b < LEAST:

@@ -27,6 +27,6 @@ class MaxMin(nn.Module):
         if x.shape[1] == 1:
             return x
         paired = x.shape[1] // 2 * 2
-        pairs = x[:, :paired].unflatten(1, (-1, 2))
+        pairs = x[:, :paired].reshape(x.shape[0], paired // 2, 2, *x.shape[2:])
         y = torch.cat((pairs.max(2, keepdim=True)[0], pairs.min(2, keepdim=True)[0]), dim=2).flatten(1, 2)
         return y if paired == x.shape[1] else torch.cat((y, x[:, paired:]), dim=1)

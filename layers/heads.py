@@ -1,4 +1,4 @@
-"""Dense 1-Lipschitz layers, for the classification head: those that the published networks of Cayley and BCOP end in."""
+"""Dense 1-Lipschitz layers: the classification heads of the published networks of Cayley and BCOP."""
 
 from __future__ import annotations
 
@@ -105,9 +105,8 @@ class BjorckLinear(LipschitzLinear):
         nn.init.normal_(self.u)
 
     def parameter_transform(self, size: tuple[int, ...]) -> tuple[Tensor]:
-        return (
-            bjorck(self.weight / self._spectral_norm(), self.iterations if self.training else self.eval_iterations),
-        )
+        iterations = self.iterations if self.training else self.eval_iterations
+        return (bjorck(self.weight / self._spectral_norm(), iterations),)
 
     def _spectral_norm(self) -> Tensor:  # (1, 1)
         norm, u = spectral_norms(self.weight, self.u, self.power_iterations)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from ._base import positive
+from ._base import LipschitzConv2d, LipschitzLinear, positive
 from ._layers import LAYERS
 from .activations import MaxMin
 from .heads import BjorckLinear, CayleyLinear
@@ -17,7 +16,10 @@ from .reshaping import FirstChannels, ZeroChannelPad
 
 CONVOLUTIONS_PER_BLOCK = 5
 KERNEL_SIZE = 3
-HEADS = {"bcop": BjorckLinear, "cayley": CayleyLinear}  # the others end in a 1×1 convolution
+HEADS: dict[str, type[LipschitzLinear]] = {
+    "bcop": BjorckLinear,
+    "cayley": CayleyLinear,
+}  # the others end in a 1×1 convolution
 
 
 class ConvNet(NamedTuple):
@@ -87,8 +89,12 @@ def conv_net(
     w = net.width if width is None else positive("width", width)
     if w % 2:
         raise ValueError(f"width must be even, as each block halves its channels, got {w}")
-    factory = {"device": device, "dtype": dtype}
-    layer = partial(LAYERS[method], **options, **factory)  # type: ignore[arg-type]
+    factory: dict[str, Any] = {"device": device, "dtype": dtype}
+    arguments = factory | options
+
+    def layer(c_in: int, c_out: int, k: int) -> LipschitzConv2d:
+        return LAYERS[method](c_in, c_out, k, **arguments)
+
     modules: dict[str, nn.Module] = {"pad": ZeroChannelPad(w), "first": layer(w, w, 1), "first_activation": MaxMin()}
     for block in range(net.blocks):
         c = w * 2**block
@@ -101,7 +107,7 @@ def conv_net(
     c = w * 2**net.blocks
     modules["pool"] = nn.AdaptiveMaxPool2d(1)
     if method in HEADS:
-        modules |= {"flatten": nn.Flatten(), "head": HEADS[method](c, c, **factory)}  # type: ignore[operator]
+        modules |= {"flatten": nn.Flatten(), "head": HEADS[method](c, c, **factory)}
     else:
         modules |= {"head": layer(c, c, 1), "flatten": nn.Flatten()}
     modules["scores"] = FirstChannels(net.classes if classes is None else positive("classes", classes))

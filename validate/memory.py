@@ -129,9 +129,9 @@ class Call(ABC):
     """
 
     def __init__(
-        self, module: nn.Module, inputs: list[Tensor], others: Iterable[Tensor], uncounted: Iterable[Tensor] = ()
+        self, module: nn.Module, inputs: list[Tensor], others: list[Tensor], uncounted: list[Tensor] | None = None
     ) -> None:
-        self.module, self.inputs, self.uncounted = module, inputs, list(uncounted)
+        self.module, self.inputs, self.uncounted = module, inputs, uncounted or []
         self.parameters, self.buffers = list(module.parameters()), list(module.buffers())
         self.base = [*inputs, *self.parameters, *self.buffers, *others]
         self.reset()
@@ -147,9 +147,10 @@ class Call(ABC):
         """The call itself; what it returns must be kept alive while measuring."""
 
     def reset(self) -> None:
-        """Remove what the last call left."""
+        """Remove the gradients that a call left."""
+        self.module.zero_grad(set_to_none=True)
 
-    def figures(self) -> dict[str, int]:
+    def figures(self) -> dict[str, Any]:
         """What :class:`MemoryMeasurement` says of every call, by name."""
         parameters = storage_bytes(self.parameters)
         tensors, scalars, everything = self.profile()

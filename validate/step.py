@@ -120,7 +120,7 @@ def measure_step(
         >>> m.macs_forward, m.macs_backward, m.macs_optimizer  # x requires no grad
         (24, 24, 0)
     """
-    step = _Step(net, x, labels, optimizer, weight_decay, foreach)
+    step = _Step(net, x, labels, optimizer, weight_decay=weight_decay, foreach=foreach)
     return StepMeasurement(
         **step.figures(),
         **step.counts(),
@@ -152,14 +152,14 @@ def trace_step_events(
         >>> trace_step_events(torch.nn.Linear(4, 3), torch.ones(2, 4), torch.tensor([0, 2]))[0]
         ('aten.addmm.default', 24)
     """
-    return _Step(net, x, labels, optimizer, weight_decay, foreach).track()[1]
+    return _Step(net, x, labels, optimizer, weight_decay=weight_decay, foreach=foreach).track()[1]
 
 
 class _Step(Call):
     """One training step of a copy of ``net``, after others."""
 
     def __init__(
-        self, net: nn.Module, x: Tensor, labels: Tensor, optimizer: str, weight_decay: bool, foreach: bool
+        self, net: nn.Module, x: Tensor, labels: Tensor, optimizer: str, *, weight_decay: bool, foreach: bool
     ) -> None:
         if optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {optimizer!r}")
@@ -175,13 +175,10 @@ class _Step(Call):
         )
         self.criterion(net(self.x), self.labels).backward()
         self.optimizer.step()
-        state = [item for entries in self.optimizer.state.values() for item in entries.items()]
-        self.state = [tensor for name, tensor in state if name != STEP_COUNTER]
-        counters = [tensor for name, tensor in state if name == STEP_COUNTER]
+        states = self.optimizer.state.values()
+        counters = [state[STEP_COUNTER] for state in states if STEP_COUNTER in state]
+        self.state = [tensor for state in states for name, tensor in state.items() if name != STEP_COUNTER]
         super().__init__(net, [self.x, self.labels], self.state, counters)
-
-    def reset(self) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
 
     def forward(self) -> Tensor:
         loss: Tensor = self.criterion(self.module(self.x), self.labels)
