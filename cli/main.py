@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import typer
 
+from .calibrate import calibrate
 from .formula import formula
+from .plan import plan
 from .predict import predict
 from .table import table
 from .validate import validate
@@ -18,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (table, formula, predict, validate):
+for command in (table, formula, predict, plan, calibrate, validate):
     app.command()(command)
 
 # Typer carries a copy of click from some version on, and uses the click package before; this is its base of every

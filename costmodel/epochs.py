@@ -198,7 +198,8 @@ class _Problem:
         return np.array([sum(float(_longest(work, figures) @ n) for work, n in each) for each in self.works])
 
     def epochs(self, point: np.ndarray) -> np.ndarray:
-        return self.budget / np.maximum(self.busy(point), self.figures(point)["loading"] * self.b)
+        times: np.ndarray = np.maximum(self.busy(point), self.figures(point)["loading"] * self.b)
+        return self.budget / times
 
     def solve(self, rows: np.ndarray) -> np.ndarray:
         def residuals(point: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
@@ -129,9 +129,9 @@ class Call(ABC):
     """
 
     def __init__(
-        self, module: nn.Module, inputs: list[Tensor], others: list[Tensor], uncounted: list[Tensor] | None = None
+        self, module: nn.Module, inputs: Sequence[Tensor], others: Sequence[Tensor], uncounted: Sequence[Tensor] = ()
     ) -> None:
-        self.module, self.inputs, self.uncounted = module, inputs, uncounted or []
+        self.module, self.inputs, self.uncounted = module, inputs, uncounted
         self.parameters, self.buffers = list(module.parameters()), list(module.buffers())
         self.base = [*inputs, *self.parameters, *self.buffers, *others]
         self.reset()
