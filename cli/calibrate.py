@@ -20,30 +20,30 @@ if TYPE_CHECKING:
     from lipcost.costmodel.epochs import EpochFit
 
 FORMAT = "lipcost-fit/1"
-ANCHOR = "a100-40"
+ANCHOR = "a100-80"
 HOURS = 2.0
 
 
 def calibrate(
     *,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The profile to write, a .json.")],
-    device: Annotated[str | None, typer.Option(help="What to measure: cpu or cuda.  [default: cpu]")] = None,
+    device: Annotated[str | None, typer.Option(help="What to measure: cpu or cuda; default: cpu.")] = None,
     epochs: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Fit to epoch counts, a .csv of size,method,epochs, instead of measuring."),
     ] = None,
     anchor: Annotated[
         str | None,
-        typer.Option(metavar="NAME|FILE", help=f"With --epochs: whose figures hold else.  [default: {ANCHOR}]"),
+        typer.Option(metavar="NAME|FILE", help=f"With --epochs: whose figures hold else; default: {ANCHOR}."),
     ] = None,
     hours: Annotated[
-        float | None, typer.Option(help=f"With --epochs: the budget counted in.  [default: {HOURS:g}]")
+        float | None, typer.Option(help=f"With --epochs: the budget counted in; default: {HOURS:g}.")
     ] = None,
     batch: Annotated[
-        int | None, integer_option("-b", "--batch", help=f"With --epochs: batch size.  [default: {BATCH}]")
+        int | None, integer_option("-b", "--batch", help=f"With --epochs: batch size; default: {BATCH}.")
     ] = None,
     images: Annotated[
-        int | None, integer_option("--images", help=f"With --epochs: in the training set.  [default: {CIFAR_IMAGES}]")
+        int | None, integer_option("--images", help=f"With --epochs: in the training set; default: {CIFAR_IMAGES}.")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -54,7 +54,7 @@ def calibrate(
     if output.suffix != ".json":
         raise ValueError(f"--output takes a file that ends in .json, got {str(output)!r}")
     if not output.parent.is_dir():  # before a minute of measurements
-        raise ValueError(f"--output names a file in no folder: {str(output)!r}")
+        raise ValueError(f"--output: there is no folder {str(output.parent)!r}")
     settings = {"--anchor": anchor, "--hours": hours, "--batch": batch, "--images": images}
     if epochs is None:
         _refuse(settings, "goes with --epochs")
@@ -87,7 +87,7 @@ def _refuse(options: dict[str, Any], why: str) -> None:
     """Raise ValueError if one is given."""
     for name, value in options.items():
         if value is not None:
-            raise ValueError(f"{name} {why}; got {name} {value}")
+            raise ValueError(f"{name} {value} {why}")
 
 
 def _measure(device: str) -> Device:

@@ -70,7 +70,7 @@ def plan(
         "dtype": dtype,
     }
     plans = costmodel.plan(network, names, **asked, **how)
-    memory = int(profile["memory"] - profile["reserved"])
+    memory = profile.available
     if plot is not None:
         from .plan_plot import draw  # matplotlib takes longer than the rest
 

@@ -10,10 +10,10 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator
+from matplotlib.ticker import FuncFormatter, Locator, LogLocator, NullLocator
 
 from lipcost.costmodel import METHODS, Device, Plan
-from lipcost.costmodel._batch import LEAST, Batches
+from lipcost.costmodel._batch import Batches
 from lipcost.costmodel._workload import workload
 from lipcost.costmodel.formatting import readable
 
@@ -64,8 +64,8 @@ def _peaks(axes: Axes, network: str, plans: list[Plan], *, device: Device, memor
     batches = sorted({2**i for i in octaves} | {3 * 2**i for i in octaves[:-2]})
     for p in _in_order(plans):
         task, rounding = workload(network, p.method, device, **how), int(device["rounding"])
-        from_least = Batches(task)
-        peaks = [from_least.peak(n, rounding) if n >= LEAST else task.record(n).peak(rounding) for n in batches]
+        of_any = Batches(task)
+        peaks = [of_any.peak(n, rounding) for n in batches]
         colour, marker = LOOK[p.method]
         every = [batches.index(2**i) for i in octaves[::2]]
         axes.plot(batches, peaks, color=colour, marker=marker, markevery=every, label=METHODS[p.method].title)
@@ -76,8 +76,8 @@ def _peaks(axes: Axes, network: str, plans: list[Plan], *, device: Device, memor
     axes.set_yscale("log", base=2)
     axes.set(xlabel=f"batch size (dotted: {b:,})", ylabel="peak (dashed: what tensors may take)")
     axes.set_title(f"{network} on {device.name}: memory of a training step")
-    _ticks(axes.xaxis, 4, lambda value: f"{value:,.0f}")
-    _ticks(axes.yaxis, 4, lambda value: readable(round(value), "B"))
+    _ticks(axes.xaxis, LogLocator(4, numticks=12), lambda value: f"{value:.0f}")
+    _ticks(axes.yaxis, LogLocator(4, numticks=12), lambda value: readable(round(value), "B"))
 
 
 def _times(axes: Axes, family: dict[str, list[Plan]], device: Device) -> None:
@@ -99,12 +99,13 @@ def _times(axes: Axes, family: dict[str, list[Plan]], device: Device) -> None:
     if device["loading"]:
         axes.axhline(b * device["loading"], color=GREY, linestyle="--", zorder=1)
         axes.set_ylabel("time (dashed: loading the images)")
-    _ticks(axes.yaxis, 10, lambda value: f"{value:g} s")
+    _ticks(axes.yaxis, LogLocator(10, subs=(1, 2, 5)), lambda value: f"{value:g} s")
 
 
-def _ticks(axis: Axis, base: int, text: Callable[[float], str]) -> None:
-    axis.set_major_locator(LogLocator(base, numticks=12))
+def _ticks(axis: Axis, locator: Locator, text: Callable[[float], str]) -> None:
+    axis.set_major_locator(locator)
     axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axis.set_minor_locator(NullLocator())
 
 
 def _in_order(plans: Sequence[Plan]) -> list[Plan]:

@@ -3,46 +3,92 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from .formatting import print_table
 from .options import integer_option
 
+DEVICES = ("cpu", "cuda")
+
 
 def validate(
+    *,
     methods: Annotated[
         list[str] | None, typer.Option(metavar="NAME[,NAME]...", help="Methods; default: all. May be repeated.")
     ] = None,
     seed: Annotated[int, integer_option(help="Seed of weights, inputs and drawn configurations.")] = 0,
     output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("report"),
     quick: Annotated[bool, typer.Option("--quick", help="A few configurations only.")] = False,
+    device: Annotated[
+        str, typer.Option(help="cpu, or cuda: writes cuda.json, for --cuda, in place of a report.")
+    ] = "cpu",
+    cuda: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE.json", help="Add what --device cuda wrote to the report. May be repeated."),
+    ] = None,
 ) -> None:
     """Measure every method here and compare with the formulas; the report goes to a folder.
 
     The exit code is 1 if anything differs or a claimed guarantee is broken.
     """
+    from lipcost.costmodel import METHODS
+
+    names = [name for names in methods or [] for name in names.split(",")] or list(METHODS)
+    if device not in DEVICES:
+        raise ValueError(f"unknown device {device!r}; valid: {', '.join(DEVICES)}")
+    if device == "cuda":
+        if seed or cuda:
+            raise ValueError(f"--{'seed' if seed else 'cuda'} is for --device cpu: no figure of a GPU depends on it")
+        passed = _validate_cuda(output, names, quick)
+    else:
+        passed = _validate_cpu(output, names, seed, quick, cuda)
+    if not passed:
+        raise typer.Exit(1)
+
+
+def _validate_cpu(output: Path, names: list[str], seed: int, quick: bool, cuda: list[Path] | None) -> bool:
+    from lipcost.validate.report import run_validation
+
+    more: dict[str, Any] = {"cuda": cuda} if cuda else {}
+    with _progress() as advance:
+        passed = run_validation(output, names, seed, quick, advance, **more)
+    report = json.loads((output / "report.json").read_text(encoding="utf-8"))
+    _print(report["summary"])
+    print(report["verdict"])
+    print(f"Report: {output / 'index.html'}")
+    return passed
+
+
+def _validate_cuda(output: Path, names: list[str], quick: bool) -> bool:
+    from lipcost.validate.cuda import run_cuda
+    from lipcost.validate.cuda_sections import problems, summary
+
+    with _progress() as advance:
+        data = run_cuda(output, names, quick, advance)
+    wrong = problems(data)
+    _print(summary(data))
+    for problem in wrong or ["Nothing contradicts the cost model."]:
+        print(problem)
+    print(f"Measurements: {output / 'cuda.json'}")
+    return not wrong
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """What is being done, steps done, steps in all, as a bar on a terminal."""
     from rich.console import Console  # torch and rich load only for this command
     from rich.progress import Progress
 
-    from lipcost.costmodel import METHODS
-    from lipcost.validate.report import run_validation
-
-    names = [name for names in methods or [] for name in names.split(",")] or list(METHODS)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("starting", total=None)
+        yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
 
-        def advance(description: str, done: int, total: int) -> None:
-            progress.update(task, description=description, completed=done, total=total)
 
-        passed = run_validation(output, names, seed, quick, advance)
-
-    report = json.loads((output / "report.json").read_text(encoding="utf-8"))
-    print_table(list(report["summary"][0]), [[str(cell) for cell in row.values()] for row in report["summary"]])
-    print(report["verdict"])
-    print(f"Report: {output / 'index.html'}")
-    if not passed:
-        raise typer.Exit(1)
+def _print(lines: Sequence[Mapping[str, Any]]) -> None:
+    print_table(list(lines[0]), [[str(cell) for cell in line.values()] for line in lines])

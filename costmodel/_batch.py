@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 from ._workload import Workload
 from .devices import Device
+from .predict_network import step_time
 from .timing import Seconds, Work, seconds, tally
 
 HUGE = 2**60
-LEAST = 2  # with one image some sums are none, so that the program is another
+LEAST = 2  # with one image some sums are none, so that the program is another and is recorded apart
 
 
 class Line(NamedTuple):
@@ -38,13 +39,14 @@ def line(value: float) -> Line:
 
 
 class Batches:
-    """What a workload costs with any batch of at least LEAST images.
+    """What a workload costs with any batch.
 
     Args:
         task: the workload.
     """
 
     def __init__(self, task: Workload) -> None:
+        self._task = task
         recording = task.record(HUGE)
         self._events = [(sign, line(size)) for sign, size in recording.events]
         self._start = recording.start
@@ -54,6 +56,8 @@ class Batches:
 
     def time(self, b: int, device: Device) -> Seconds:
         """The time of a step."""
+        if b < LEAST:
+            return step_time(self._task.record(b), device, b)
         works: Counter[Work] = Counter()
         for work, flops, traffic, times in self._works:
             works[work._replace(flops=flops.at(b), traffic=traffic.at(b))] += times
@@ -61,14 +65,17 @@ class Batches:
 
     def peak(self, b: int, rounding: int = 1) -> int:
         """The most bytes live at once, each allocation rounded up to a multiple."""
+        if b < LEAST:
+            return self._task.record(b).peak(rounding)
         sizes = (sign * (-(-int(size.at(b)) // rounding) * rounding) for sign, size in self._events)
         return max(list(accumulate(sizes))[self._start - 1 :])
 
     def largest(self, memory: int, rounding: int = 1) -> int:
-        """The largest batch whose peak fits into ``memory``; LEAST - 1 if not even LEAST does."""
+        """The largest batch whose peak fits into ``memory``: this one does, one more does not. 0 if none does."""
         low, high = self._between(memory, rounding)
-        low = max(low, LEAST - 1)
-        while low < high:  # invariant: low fits, or is too small to be asked; high + 1 does not fit
+        if low < LEAST:
+            low = int(self.peak(1, rounding) <= memory)
+        while low < high:  # low fits, high + 1 does not
             middle = -(-(low + high) // 2)
             if self.peak(middle, rounding) <= memory:
                 low = middle

@@ -50,6 +50,8 @@ def record_step(
     The input needs no gradient; no gradient is there before, and all are kept.
     """
     net = factory(tape, shape, True)
+    if not net.parameters:
+        raise ValueError("a training step needs a network with parameters, got one without")
     fixed = _mark("parameters", net.parameters) | _mark("buffers", net.buffers)
     x, labels = Tensor(tape, shape), Tensor(tape, shape[:1], "int64")
     fixed |= _mark("inputs", [x, labels])

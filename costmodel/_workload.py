@@ -61,7 +61,7 @@ def workload(
     c_in: int = 3,
     classes: int | None = None,
     width: int | None = None,
-    dtype: str = "float32",
+    dtype: str | None = None,
     in_place: bool = True,
     foreach: bool | None = None,
     **options: int,
@@ -73,8 +73,13 @@ def workload(
         raise ValueError("the side of the images is missing: give s")
     positive("s", side)
     positive("c_in", c_in)
+    own = _dtype(network)
+    if dtype is None:
+        dtype = own or "float32"
     if dtype not in DTYPES:
         raise ValueError(f"unknown dtype {dtype!r}; dtypes: {', '.join(DTYPES)}")
+    if own not in (None, dtype):
+        raise ValueError(f"the module's parameters are {own}, not {dtype!r}; give no dtype, or theirs")
     find_optimizer(optimizer)
     gpu = device is not None and device.kind == "cuda"
     return Workload(
@@ -102,3 +107,13 @@ def _network(network: Any, method: str | None, **settings: Any) -> tuple[str, in
     if given:
         raise ValueError(f"{given[0]} is for a named network; a module has its own")
     return type(network).__name__, None, read(network)
+
+
+def _dtype(network: Any) -> str | None:
+    """The type of a module's parameters, if it is one and has some."""
+    if isinstance(network, str):
+        return None
+    found = sorted({str(p.dtype).removeprefix("torch.") for p in network.parameters()})
+    if len(found) > 1:
+        raise ValueError(f"a module has one dtype, got {' and '.join(found)}")
+    return found[0] if found else None

@@ -110,6 +110,11 @@ class Device:
             raise ValueError(f"unknown figure {short(name)}; figures: {', '.join(FIGURES)}")
         return float(self.figures[name].value)
 
+    @property
+    def available(self) -> int:
+        """The bytes that tensors may take: the memory but for what is reserved."""
+        return int(self["memory"] - self["reserved"])
+
     def with_figures(self, basis: Basis, source: str, **values: float) -> Device:
         """The same device but for ``values``, by the names of FIGURES, which share ``basis`` and ``source``."""
         new = {name: Figure(value, basis, source) for name, value in values.items()}

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import least_squares
 
+from ._checks import positive
 from ._workload import workload
 from .devices import FIGURES, Device
-from .networks import find_network
 from .planner import BATCH, CIFAR_IMAGES
 from .timing import Work, bounds, tally
 
@@ -45,6 +45,11 @@ class Count:
     size: str
     method: str
     epochs: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.epochs < math.inf:
+            raise ValueError(f"epochs must be positive and finite, got {self.epochs!r}")
+        workload(self.size, self.method)
 
 
 @dataclass(frozen=True)
@@ -125,14 +130,11 @@ def _count(where: str, row: Sequence[str]) -> Count:
     try:
         number = float(epochs)
     except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise ValueError(f"{where}: epochs must be positive, got {epochs!r}")
+        raise ValueError(f"{where}: epochs must be a number, got {epochs!r}") from None
     try:
-        workload(find_network(size), method)
+        return Count(size, method, number)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
-    return Count(size, method, number)
 
 
 def fit_epochs(
@@ -161,6 +163,8 @@ def fit_epochs(
         raise ValueError("a fit needs at least one epoch count")
     if not 0 < hours < math.inf:
         raise ValueError(f"hours must be positive and finite, got {hours!r}")
+    positive("b", b)
+    positive("images", images)
     budget = hours * 3600 / math.ceil(images / b)  # seconds per step of a method that gets one epoch
     problem = _Problem(counts, anchor, b, budget)
     everyone = np.arange(len(counts))
@@ -185,8 +189,6 @@ class _Problem:
         self.b, self.budget = b, budget
         self.measured = budget / np.array([count.epochs for count in counts])
         self.works = [_by_rate(tally(workload(c.size, c.method, anchor).record(b).paid())) for c in counts]
-        start = self.anchor | {"loading": self.anchor["loading"] or float(self.measured.min()) / b}
-        self.start = np.log([start[name] for name in PARAMETERS])
 
     def figures(self, point: np.ndarray) -> dict[str, float]:
         fitted = {figure: math.exp(x) for x, group in zip(point, PARAMETERS.values(), strict=True) for figure in group}
@@ -201,12 +203,21 @@ class _Problem:
         times: np.ndarray = np.maximum(self.busy(point), self.figures(point)["loading"] * self.b)
         return self.budget / times
 
+    def start(self, rows: np.ndarray) -> np.ndarray:
+        """The anchor's parameters. Where it has no loading floor, the fastest row is the guess, or next to nothing."""
+        fastest = float(self.measured[rows].min()) if rows.size else self.anchor["launch"]
+        figures = self.anchor | {"loading": self.anchor["loading"] or fastest / self.b}
+        start: np.ndarray = np.log([figures[name] for name in PARAMETERS])
+        return start
+
     def solve(self, rows: np.ndarray) -> np.ndarray:
+        start = self.start(rows)
+
         def residuals(point: np.ndarray) -> np.ndarray:
             errors = np.log(self.budget / self.epochs(point)[rows] / self.measured[rows])
-            return np.concatenate([errors / TIME_SPREAD, (point - self.start) / FIGURE_SPREAD])
+            return np.concatenate([errors / TIME_SPREAD, (point - start) / FIGURE_SPREAD])
 
-        solution: np.ndarray = least_squares(residuals, self.start, diff_step=1e-3).x
+        solution: np.ndarray = least_squares(residuals, start, diff_step=1e-3).x
         return solution
 
 

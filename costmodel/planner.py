@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ._batch import LEAST, Batches
+from ._batch import Batches
 from ._checks import positive
 from ._methods import METHODS
 from ._workload import Workload, workload
 from .devices import Device
+from .networks import CONV_NETS, find_network
 from .predict_network import step_time
 from .timing import Seconds
 
@@ -46,7 +47,7 @@ def max_batch(
         [True, False]
     """
     memory, rounding = _memory(memory_bytes, device)
-    return _max_batch(workload(network, method, device, **how), memory, rounding)
+    return Batches(workload(network, method, device, **how)).largest(memory, rounding)
 
 
 def largest_width(
@@ -58,7 +59,9 @@ def largest_width(
     device: Device | None = None,
     **how: Any,
 ) -> int:
-    """The largest even width w with which a named network still fits a batch of ``b``. 0 if not even 4 does.
+    """The largest even width w with which a named network still fits a batch of ``b``. 0 if not even the least does.
+
+    The least has as many channels as the images, and in the end as many as there are classes.
 
     Args, errors: those of :func:`max_batch`.
 
@@ -73,13 +76,16 @@ def largest_width(
         task = workload(network, method, device, width=2 * half, **how)
         return task.record(b).peak(rounding) <= memory
 
-    low, high = 1, 2  # halves of widths; the least network has as many channels as the image, which 2 has not
+    net = CONV_NETS[find_network(network)]
+    classes = how.get("classes") or net.classes
+    least = math.ceil(max(how.get("c_in", 3), classes / 2**net.blocks) / 2)
+    low, high = least - 1, least
     while fits(high):
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
-    return 2 * low if low > 1 else 0
+    return 2 * low if low >= least else 0
 
 
 def epochs_within(
@@ -111,8 +117,7 @@ def epochs_within(
         >>> round(epochs_within("ConvNetM", "soc", hours=2, device=Device.named("a100-40")))
         190
     """
-    _check_hours(hours)
-    positive("images", images)
+    _check_budget(hours, images, how)
     step = step_time(workload(network, method, device, **how).record(b), device, b).total
     return hours * 3600 / (math.ceil(images / b) * step)
 
@@ -183,8 +188,7 @@ def plan(
         >>> best.fits, worst.method, worst.fits
         (True, 'lot', False)
     """
-    _check_hours(hours)
-    positive("images", images)
+    _check_budget(hours, images, how)
     positive("b", b)
     steps = math.ceil(images / b)
     of_all = {"device": device, "hours": hours, "steps": steps, "b": b}
@@ -195,19 +199,14 @@ def plan(
 def _plan(task: Workload, method: str, *, device: Device, hours: float, steps: int, b: int) -> Plan:
     memory, rounding = _memory(None, device)
     batches = Batches(task)
-    if b < LEAST:
-        recording = task.record(b)
-        peak, allocated, time = recording.peak(), recording.peak(rounding), step_time(recording, device, b)
-    else:
-        peak, allocated, time = batches.peak(b), batches.peak(b, rounding), batches.time(b, device)
-    most = _max_batch(task, memory, rounding, batches)
+    time, allocated, most = batches.time(b, device), batches.peak(b, rounding), batches.largest(memory, rounding)
     epoch = steps * time.total
     return Plan(
         method=method,
         b=b,
         fits=b <= most,
         reason="" if b <= most else _reason(allocated, memory, most),
-        peak_bytes=peak,
+        peak_bytes=batches.peak(b),
         allocated_bytes=allocated,
         max_batch=most,
         seconds_per_step=time.total,
@@ -218,15 +217,10 @@ def _plan(task: Workload, method: str, *, device: Device, hours: float, steps: i
     )
 
 
-def _max_batch(task: Workload, memory: int, rounding: int, batches: Batches | None = None) -> int:
-    most = (batches or Batches(task)).largest(memory, rounding)
-    return most if most >= LEAST else int(task.record(1).peak(rounding) <= memory)
-
-
 def _reason(allocated: int, memory: int, most: int) -> str:
     gib = 2**30
     rest = f"a batch of {most:,} fits" if most else "not even one image fits"
-    return f"needs {allocated / gib:,.1f} of {memory / gib:,.1f} GiB; {rest}"
+    return f"needs {allocated / gib:,.2f} of {memory / gib:,.2f} GiB; {rest}"
 
 
 def _parts(time: Seconds) -> dict[str, float]:
@@ -240,10 +234,13 @@ def _memory(memory_bytes: int | None, device: Device | None) -> tuple[int, int]:
     elif device is None:
         raise ValueError("the memory is missing: give memory_bytes or device")
     else:
-        memory_bytes = int(device["memory"] - device["reserved"])
+        memory_bytes = device.available
     return memory_bytes, 1 if device is None else int(device["rounding"])
 
 
-def _check_hours(hours: float) -> None:
+def _check_budget(hours: float, images: int, how: Mapping[str, Any]) -> None:
     if not 0 < hours < math.inf:
         raise ValueError(f"hours must be positive and finite, got {hours!r}")
+    positive("images", images)
+    if how.get("mode", "train") != "train":
+        raise ValueError(f"epochs are of training: mode must be 'train', got {how['mode']!r}")

@@ -86,7 +86,7 @@ def predict_network(
     c_in: int = 3,
     classes: int | None = None,
     width: int | None = None,
-    dtype: str = "float32",
+    dtype: str | None = None,
     device: Device | None = None,
     in_place: bool = True,
     foreach: bool | None = None,
@@ -106,7 +106,8 @@ def predict_network(
         c_in: channels of the images.
         classes: of a named network, if others than its data set's.
         width: of a named network, if another than its own.
-        dtype: "float32", "float64" or, where all layers allow it, "bfloat16".
+        dtype: "float32" (the default of a named network), "float64" or, where all layers allow it, "bfloat16"; a module
+            has its own.
         device: for the time.
         in_place: whether autograd sums gradients in place; False is what it does under a TorchDispatchMode.
         foreach: whether an optimizer's kernel treats all parameters at once, as torch does on a GPU; default: whether
@@ -146,7 +147,7 @@ def predict_network(
         network=task.name,
         method=method,
         mode=mode,
-        dtype=dtype,
+        dtype=task.dtype,
         b=b,
         c_in=task.c_in,
         s=task.s,

@@ -1,5 +1,7 @@
 """What an answer costs: a command's start-up, a method's formulas, a million configurations; and one fvcore analysis.
 
+And how good predictions of time are: the model's beside those by FLOPs and by the O(·) table, on published figures.
+
 Run by `make bench`. It asserts nothing: times belong to a machine, not to a test.
 """
 
@@ -17,6 +19,7 @@ from fvcore.nn import FlopCountAnalysis
 from lipcost.cli.formatting import print_table
 from lipcost.costmodel import METHODS, QUANTITIES, evaluate, formula, predict
 from lipcost.layers import LAYERS
+from lipcost.validate.published import SOURCE, Predictor, published
 
 CONFIGURATIONS = 10**6
 FVCORE_BATCH = 8  # one analysis runs the layer once: kept small, to fvcore's favour
@@ -43,7 +46,7 @@ def fvcore(method: str) -> float:
 
 
 def main() -> None:
-    """Print the two tables."""
+    """Print the tables."""
     rng = np.random.default_rng(0)
     sizes = {name: rng.integers(8, 257, CONFIGURATIONS) for name in ("b", "s", "c")}
     quantity = "macs_forward"
@@ -61,6 +64,14 @@ def main() -> None:
     print()
     commands = (["predict", "soc", "-b", "256", "-s", "32", "-c", "64"], ["formula", "soc", "--quantity", quantity])
     print_table(["command", "ms"], [[f"lipcost {line[0]}", f"{1000 * command(*line):,.0f}"] for line in commands])
+    print(f"\nTime per training step, against the epoch counts of {SOURCE}\n")
+    columns = ["predictor", "fitted parameters", "median error %", "largest error %", "rank correlation"]
+    print_table(columns, [_cells(predictor) for predictor in published().predictors])
+
+
+def _cells(p: Predictor) -> list[str]:
+    errors = [f"{100 * error:.1f}" for error in (p.median_error, p.largest_error)]
+    return [p.name, str(p.free), *errors, f"{p.correlation:.3f}"]
 
 
 if __name__ == "__main__":

@@ -74,7 +74,8 @@ def fvcore_macs(layer: nn.Module, x: Tensor) -> dict[str, int]:
         >>> fvcore_macs(torch.nn.Linear(4, 8), torch.ones(2, 4))
         {'conv': 0, 'matmul': 64}
     """
-    analysis = FlopCountAnalysis(layer, (x,)).unsupported_ops_warnings(False).tracer_warnings("none")
+    analysis = FlopCountAnalysis(layer, (x,)).unsupported_ops_warnings(False)
+    analysis.uncalled_modules_warnings(False).tracer_warnings("none")
     analysis.clear_op_handles()
     analysis.set_op_handle(
         **{"aten::_convolution": _traced_conv, "aten::_convolution_mode": _traced_conv_mode},

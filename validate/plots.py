@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -15,6 +15,7 @@ from lipcost.costmodel import METHODS, Prediction, predict
 from lipcost.costmodel.formatting import readable
 
 from .compare import PROFILER, TRACKER
+from .networks import NETWORK
 from .results import Results
 
 STYLE: dict[Any, Any] = {
@@ -32,6 +33,7 @@ LOOK = {method: (COLOURS[i % 8], "osD^vP*X"[i % 8]) for i, method in enumerate(M
 SIZES: dict[str, Any] = {"b": 256, "s": 32, "c": 64, "k": 3}
 BATCHES = (1, 4, 16, 64, 256, 1024)
 SIDES = (4, 8, 16, 32, 64, 128)
+HOLLOW = "XS"
 RATIOS: dict[str, Callable[[Prediction], int]] = {
     "MACs": lambda p: p.macs_forward + p.macs_backward,
     "FLOPs (with FFTs and inverses)": lambda p: p.flops_forward + p.flops_backward,
@@ -61,6 +63,48 @@ def diagonal(results: Results) -> tuple[Figure, str]:
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right center")
     off = sum(not row.matches for row in peaks)
     return figure, f"Peak bytes, {len(peaks):,} measurements; off the diagonal: {off:,}."
+
+
+def times(results: Results) -> tuple[Figure, str]:
+    """Predicted against measured time per step: on this machine, and as published."""
+    figure = Figure(figsize=(12.6, 5.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    model = results.published.predictors[0]
+    counts = [row.count for row in results.published.fit.rows]
+    here = [Point(step.case.method, step.predicted.total, step.median) for step in results.clock.steps]
+    there = [
+        Point(count.method, predicted, measured, hollow=count.size == HOLLOW)
+        for count, predicted, measured in zip(counts, model.seconds, model.measured, strict=True)
+    ]
+    _points(left, here, f"{NETWORK} on this machine")
+    _points(right, there, f"published, on a GPU (hollow: size {HOLLOW})")
+    for method in METHODS:
+        colour, marker = LOOK[method]
+        left.scatter([], [], s=40, color=colour, marker=marker, label=METHODS[method].title)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside right center")
+    return figure, "Time of a training step: by the profile measured here, and as fitted to the published epoch counts."
+
+
+class Point(NamedTuple):
+    """A time predicted and measured, in seconds."""
+
+    method: str
+    predicted: float
+    measured: float
+    hollow: bool = False
+
+
+def _points(axes: Axes, points: list[Point], title: str) -> None:
+    seconds = [second for point in points for second in (point.predicted, point.measured)]
+    if seconds:
+        ends = [min(seconds) / 1.5, max(seconds) * 1.5]
+        axes.plot(ends, ends, color="#999999", linewidth=1, zorder=1)
+    for point in points:
+        colour, marker = LOOK[point.method]
+        face = "none" if point.hollow else colour
+        axes.scatter(point.predicted, point.measured, s=60, marker=marker, facecolors=face, edgecolors=colour)
+    labels = {"xlabel": "predicted seconds per step", "ylabel": "measured", "title": title}
+    axes.set(xscale="log", yscale="log", aspect="equal", **labels)
 
 
 def ratios(results: Results) -> tuple[Figure, str]:
@@ -105,7 +149,7 @@ def growth(results: Results) -> tuple[Figure, str]:
     return figure, "Predicted peak bytes in training: methods that transform every frequency pay for the image's side."
 
 
-FIGURES = {"diagonal": diagonal, "ratios": ratios, "growth": growth}
+FIGURES = {"diagonal": diagonal, "times": times, "ratios": ratios, "growth": growth}
 
 
 def draw(name: str, results: Results) -> tuple[str, str]:

@@ -14,12 +14,16 @@ from pathlib import Path
 import jinja2
 import torch
 
+from ._tables import Section
 from .cases import grid
+from .clock import clock
 from .compare import Row, compare
 from .guarantee import Guarantee, check, shapes
+from .networks import compare_network, network_grid
 from .plots import draw
+from .published import published
 from .results import Results
-from .sections import Section, sections
+from .sections import sections
 
 Progress = Callable[[str, int, int], None]
 
@@ -53,11 +57,13 @@ def run_validation(
 
 def collect(methods: Sequence[str], seed: int = 0, quick: bool = False, progress: Progress | None = None) -> Results:
     """Measure and compare, writing nothing; arguments and errors as :func:`run_validation`."""
-    cases = grid(methods, seed, quick)
-    layers = [(method, shape) for method in dict.fromkeys(methods) for shape in shapes(method, quick)]
+    cases, networks = grid(methods, seed, quick), network_grid(methods, seed, quick)
+    names = list(dict.fromkeys(methods))
+    layers = [(method, shape) for method in names for shape in shapes(method, quick)]
     rows: list[Row] = []
     guarantees: list[Guarantee] = []
-    total = len(cases) + len(layers)
+    before = len(cases) + len(layers) + len(networks)
+    total = before + len(names) + 1  # the clock calibrates first
     report = progress or (lambda what, done, total: None)
     with _one_thread():
         for i, case in enumerate(cases):
@@ -66,8 +72,12 @@ def collect(methods: Sequence[str], seed: int = 0, quick: bool = False, progress
         for i, (method, shape) in enumerate(layers, len(cases)):
             report(f"checking {method}", i, total)
             guarantees += check(method, shape, seed)
+        for i, network in enumerate(networks, len(cases) + len(layers)):
+            report(f"measuring {network.network} {network.method}", i, total)
+            rows += compare_network(network)
+        times = clock(names, seed, quick, lambda what, done, _: report(what, before + done, total))
     report("writing the report", total, total)
-    return Results(environment(), _now(), seed, quick, list(dict.fromkeys(methods)), rows, guarantees)
+    return Results(environment(), _now(), seed, quick, names, rows, guarantees, times, published())
 
 
 @contextmanager

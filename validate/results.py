@@ -9,8 +9,11 @@ from typing import Any
 from lipcost.costmodel import METHODS
 
 from .cases import Case, example
+from .clock import Clock
 from .compare import Row, to_dict
 from .guarantee import Guarantee
+from .networks import NetworkRow
+from .published import Published
 
 Key = tuple[str, str]  # a quantity, and what measured it
 
@@ -43,8 +46,10 @@ class Results:
         seed: of weights, inputs and draws.
         quick: whether few configurations were measured.
         methods: what was measured, in the order to print.
-        rows: the comparisons, case by case.
+        rows: the comparisons, case by case: layers, then networks.
         guarantees: the guarantees, method by method.
+        clock: times on this machine.
+        published: the published epoch counts.
     """
 
     environment: dict[str, str]
@@ -54,6 +59,18 @@ class Results:
     methods: list[str]
     rows: list[Row]
     guarantees: list[Guarantee]
+    clock: Clock
+    published: Published
+
+    @property
+    def layers(self) -> list[Row]:
+        """The comparisons of single layers."""
+        return [row for row in self.rows if not isinstance(row, NetworkRow)]
+
+    @property
+    def networks(self) -> list[NetworkRow]:
+        """Those of whole networks."""
+        return [row for row in self.rows if isinstance(row, NetworkRow)]
 
     @property
     def mismatches(self) -> list[Row]:
@@ -88,14 +105,10 @@ class Results:
         """The rows of one method."""
         return [row for row in self.rows if row.case.method == method]
 
-    def quantities(self) -> list[Key]:
-        """Every quantity with what measured it, in the order of their first rows."""
-        return list(dict.fromkeys((row.quantity, row.by) for row in self.rows))
-
     def totals(self, method: str) -> dict[Key, Count]:
         """Equal and compared, per quantity and means of measurement."""
         rows = self.of(method)
-        return {key: count(row for row in rows if (row.quantity, row.by) == key) for key in self.quantities()}
+        return {key: count(row for row in rows if (row.quantity, row.by) == key) for key in keys(self.rows)}
 
     def summary(self) -> list[dict[str, Any]]:
         """One line per method and one of totals: what the command prints."""
@@ -130,8 +143,10 @@ class Results:
             "summary": self.summary(),
             "totals": {m: [_total(*item) for item in self.totals(m).items()] for m in self.methods},
             "cases": [case.to_dict() for case in cases],
-            "rows": [{"case": index[id(row.case)], **to_dict(row)} for row in self.rows],
+            "rows": [{"case": index[id(row.case)], **to_dict(row), **_more(row)} for row in self.rows],
             "guarantees": [guarantee.to_dict() for guarantee in self.guarantees],
+            "clock": self.clock.to_dict(),
+            "published": self.published.to_dict(),
         }
 
 
@@ -139,6 +154,16 @@ def count(rows: Iterable[Row]) -> Count:
     """Equal and compared among ``rows``."""
     matches = [row.matches for row in rows]
     return Count(sum(matches), len(matches))
+
+
+def keys(rows: Iterable[Row]) -> list[Key]:
+    """Every quantity with what measured it, in the order of their first rows."""
+    return list(dict.fromkeys((row.quantity, row.by) for row in rows))
+
+
+def _more(row: Row) -> dict[str, Any]:
+    """What the row of a network's peak has beside."""
+    return {"by_category": dict(row.by_category)} if isinstance(row, NetworkRow) and row.by_category else {}
 
 
 def _total(key: Key, total: Count) -> dict[str, Any]:

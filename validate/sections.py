@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
-from typing import NamedTuple
 
 import sympy
 
 from lipcost.costmodel import METHODS, formula, leading_order
 from lipcost.costmodel.formatting import SUPERSCRIPTS, polynomial, readable, unit
 
+from ._tables import Cell, Section, Table, comparisons, head, in_bytes
 from .compare import DISPATCH, FVCORE, HOOKS, PROFILER, Row
 from .guarantee import Guarantee
-from .results import Count, Results, count
+from .network_sections import clock, networks, published
+from .results import Results
 
 FORMULAS = ("macs_forward", "macs_backward", "saved_bytes")
 EXAMPLE = {
@@ -29,34 +29,8 @@ EXAMPLE = {
     "saved_bytes": HOOKS,
     "peak_bytes": PROFILER,
 }
+BESIDE = ("scratch_bytes", "host_scalar_bytes")
 ROUNDING = 1e-9  # below this an excess is the singular values' own rounding
-
-
-class Cell(NamedTuple):
-    """Text, the exact figure behind it, and a mark: "good", "warn", "bad", "head" or none."""
-
-    text: str
-    exact: str = ""
-    mark: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells below a header; columns from ``numbers`` on align right."""
-
-    header: list[str]
-    rows: list[list[Cell]]
-    numbers: int = 1
-
-
-@dataclass(frozen=True)
-class Section:
-    """A title, a note on how to read what follows, and tables or figures."""
-
-    title: str
-    note: str
-    tables: list[Table] = field(default_factory=list)
-    figures: list[str] = field(default_factory=list)  # names in ``plots.FIGURES``
 
 
 def sections(results: Results) -> list[Section]:
@@ -73,6 +47,9 @@ def sections(results: Results) -> list[Section]:
         _comparisons,
         _mismatches,
         _worked_example,
+        networks,
+        clock,
+        published,
         _orders,
         _formulas,
         _figures,
@@ -88,27 +65,12 @@ def _environment(results: Results) -> Section:
 
 
 def _comparisons(results: Results) -> Section:
-    def cells(name: Sequence[str], counts: Sequence[Count]) -> list[Cell]:
-        return [*map(Cell, name), *(_counted(each) for each in counts)]
-
-    def across(rows: list[Row]) -> list[Count]:
-        return [*(count(row for row in rows if row.case.method == m) for m in results.methods), count(rows)]
-
-    rows = [cells(key, across([r for r in results.rows if (r.quantity, r.by) == key])) for key in results.quantities()]
-    rows.append(cells(("total", ""), across(results.rows)))
     note = (
         "Equal / compared, integers both. flops_conv to flops_pointwise are forward and backward together. The peak is "
         "predicted twice: as plain eager sums gradients, in place, and as autograd does under a dispatch mode. A row "
         "“…, formula” puts numbers into the closed form below (training, float32, bias, c_in = c_out)."
     )
-    header = ["quantity", "measured by", *(METHODS[m].title for m in results.methods), "total"]
-    return Section("Formulas against measurements", note, [Table(header, rows, numbers=2)])
-
-
-def _counted(total: Count) -> Cell:
-    if not total.compared:
-        return Cell("–")
-    return Cell(total.text, mark="" if total.equal == total.compared else "bad")
+    return Section("Formulas against measurements", note, [comparisons(results.layers, results.methods)])
 
 
 def _mismatches(results: Results) -> Section:
@@ -160,7 +122,7 @@ def _figure(row: Row | None, side: str) -> Cell:
 def _orders(results: Results) -> Section:
     rows = [
         [
-            Cell(METHODS[m].title, mark="head"),
+            head(m),
             *(Cell(polynomial(leading_order(m, q))) for q in ("flops_forward", "memory")),
         ]
         for m in results.methods
@@ -205,7 +167,7 @@ def written(expression: sympy.Expr) -> str:
 
 
 def _figures(results: Results) -> Section:
-    return Section("Plots", "", figures=["diagonal", "ratios", "growth"])
+    return Section("Plots", "", figures=["diagonal", "times", "ratios", "growth"])
 
 
 def _guarantees(results: Results) -> Section:
@@ -264,7 +226,7 @@ def _beside(results: Results) -> Section:
         at = [row for row in measured if row.case == results.example(method)]
         figures = [at[0].predicted if at else None, *(at[0].beside[name] if at else None for name in BESIDE)]
         figures += [max((row.beside[name] for row in measured), default=None) for name in BESIDE]
-        rows.append([Cell(METHODS[method].title, mark="head"), *map(_bytes, figures)])
+        rows.append([head(method), *map(in_bytes, figures)])
     header = ["method", "peak_bytes by formula", "scratch", "host scalars", "scratch, largest", "host scalars, largest"]
     note = (
         "Measured with the peak and in no formula: what operators allocate and free themselves (the convolution "
@@ -272,10 +234,3 @@ def _beside(results: Results) -> Section:
         "configuration above, then the largest of the run."
     )
     return Section("Beside the formulas", note, [Table(header, rows)])
-
-
-BESIDE = ("scratch_bytes", "host_scalar_bytes")
-
-
-def _bytes(value: int | None) -> Cell:
-    return Cell("–") if value is None else Cell(readable(value, "B"), f"{value:,}")

@@ -169,6 +169,9 @@ def test_settings_reach_the_methods_that_know_them() -> None:
         (["predict", "--all", "-b", "0", "-s", "16", "-c", "4"], ["b", "0"]),
         (["predict", "soc", "-s", "16", "-c", "4"], ["-b"]),
         (["predict", "soc", *SIZES, "--colour"], ["--colour"]),
+        (["validate", "--device", "tpu"], ["'tpu'", "cpu", "cuda"]),
+        (["validate", "--device", "cuda", "--seed", "1"], ["--seed", "--device cpu"]),
+        (["validate", "--device", "cuda", "--cuda", "a.json"], ["--cuda", "--device cpu"]),
         (["forecast"], ["forecast"]),
     ],
     ids=" ".join,
@@ -214,6 +217,48 @@ def test_validate_defaults_to_every_method(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr("lipcost.validate.report.run_validation", run_validation)
     assert run(["validate", "--output", str(tmp_path)]) == 0
+
+
+def test_validate_adds_the_files_of_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def run_validation(output: Path, *_: object, **more: object) -> bool:
+        calls.append(more)
+        (output / "report.json").write_text(json.dumps({"verdict": "All.", "summary": [{"method": "soc"}]}))
+        return True
+
+    monkeypatch.setattr("lipcost.validate.report.run_validation", run_validation)
+    assert run(["validate", "--output", str(tmp_path)]) == 0
+    assert run(["validate", "--output", str(tmp_path), "--cuda", "a.json", "--cuda", "b.json"]) == 0
+    assert calls == [{}, {"cuda": [Path("a.json"), Path("b.json")]}]
+
+
+@pytest.mark.parametrize(("wrong", "code"), [([], 0), (["soc: off by one"], 1)])
+def test_validate_on_a_gpu(
+    wrong: list[str], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = []
+    monkeypatch.setattr("lipcost.validate.cuda.run_cuda", lambda *args: calls.append(args[:3]) or {})
+    monkeypatch.setattr("lipcost.validate.cuda_sections.summary", lambda data: [{"method": "soc", "measured": "3"}])
+    monkeypatch.setattr("lipcost.validate.cuda_sections.problems", lambda data: wrong)
+    args = ["validate", "--device", "cuda", "--methods", "soc,aol", "--quick", "--output", str(tmp_path)]
+    assert run(args) == code
+    assert calls == [(tmp_path, ["soc", "aol"], True)]
+    out, err = capsys.readouterr()
+    assert cells(out) == [["method", "measured"], ["soc", "3"]]
+    assert out.splitlines()[3:] == [
+        *(wrong or ["Nothing contradicts the cost model."]),
+        f"Measurements: {tmp_path / 'cuda.json'}",
+    ]
+    assert err == ""
+
+
+def test_validate_without_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert run(["validate", "--device", "cuda", "--output", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "error: no CUDA device that torch can use here; valid: cpu\n"
 
 
 @pytest.mark.parametrize("command", [[], ["table"], ["formula"], ["predict"], ["validate"]], ids=" ".join)

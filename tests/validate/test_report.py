@@ -16,9 +16,15 @@ from typing import Any
 import pytest
 
 from lipcost.cli.main import run
-from lipcost.costmodel import Prediction, predict
+from lipcost.costmodel import Device, NetworkPrediction, Prediction, predict, predict_network
+from lipcost.costmodel.epochs import Count, EpochFit, Fitted
+from lipcost.costmodel.timing import Seconds
+from lipcost.validate.calibrate import Progress
 from lipcost.validate.cases import Case
+from lipcost.validate.clock import Clock, StepTime
 from lipcost.validate.flops import FlopMeasurement, measure_flops
+from lipcost.validate.networks import NetworkCase
+from lipcost.validate.published import Predictor, Published
 from lipcost.validate.report import collect, environment, html, markdown, run_validation, write
 from lipcost.validate.results import Results
 from lipcost.validate.sections import sections
@@ -26,21 +32,56 @@ from lipcost.validate.sections import sections
 GOLDEN = Path(__file__).parent / "golden" / "aol-cpl-quick.md"
 METHODS = ["aol", "cpl"]
 FEW = [Case("aol", b=2, s=4, c_in=2, c_out=2, mode=mode) for mode in ("train", "inference")]
+DEVICE = replace(Device.named("t4"), environment={"threads": "1"})
+CLOCK = Clock(
+    DEVICE,
+    (1.0, 1.5),
+    [
+        StepTime(NetworkCase("aol", 16, 4), Seconds(0.01, 0.02, 0.003), (0.03, 0.05, 0.04)),
+        StepTime(NetworkCase("cpl", 16, 4), Seconds(0.5, 0.2, 0.1), (0.5, 0.75)),
+        StepTime(NetworkCase("soc", 16, 4), Seconds(0.1, 0.1, 0.3), (1.23456,)),
+    ],
+    {"lot": "MemoryError: out | of memory"},
+)
+PUBLISHED = Published(
+    DEVICE,
+    EpochFit(
+        DEVICE.with_figures("fitted", "made up", conv=1.5e13, loading=1e-4),
+        [
+            Fitted(Count("XS", "aol", 837), epochs=800.0, held_out=780.0, shift=0.02, loading=True),
+            Fitted(Count("M", "soc", 201), epochs=198.0, held_out=196.0, shift=0.01, loading=False),
+        ],
+    ),
+    [
+        Predictor("the model", 6, (0.046, 0.186), (0.044, 0.183)),
+        Predictor("FLOPs alone", 1, (0.1, 0.05), (0.044, 0.183)),
+    ],
+)
 
 
 @pytest.fixture(scope="module")
 def results() -> Results:
-    """A quick run; what depends on the machine is fixed: environment, date, the convolution backend's scratch."""
-    found = collect(METHODS, quick=True)
+    """A quick run; what depends on the machine is fixed: environment, date, times, a convolution's scratch."""
+    with pytest.MonkeyPatch.context() as patch:
+        no_times(patch)
+        found = collect(METHODS, quick=True)
     rows = [replace(r, beside={**r.beside, "scratch_bytes": 4096}) if r.beside else r for r in found.rows]
     fixed = dict.fromkeys(found.environment, "fixed")
     return replace(found, environment=fixed, date="2000-01-01 00:00 UTC", rows=rows)
 
 
+def no_times(patch: pytest.MonkeyPatch) -> None:
+    """Made-up times, and a fit to made-up counts."""
+    patch.setattr("lipcost.validate.report.clock", lambda *_: CLOCK)
+    patch.setattr("lipcost.validate.report.published", lambda: PUBLISHED)
+
+
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two configurations and no guarantees."""
+    """Two configurations, no network and no guarantees."""
+    no_times(monkeypatch)
     monkeypatch.setattr("lipcost.validate.report.grid", lambda *_: FEW)
+    monkeypatch.setattr("lipcost.validate.report.network_grid", lambda *_: [])
     monkeypatch.setattr("lipcost.validate.report.shapes", lambda *_: [])
 
 
@@ -74,10 +115,11 @@ def test_totals_are_those_of_the_rows(results: Results, tmp_path: Path) -> None:
     assert report["passed"] is True
 
 
-def test_totals_of_the_printed_table() -> None:
-    table = GOLDEN.read_text(encoding="utf-8").split("## Formulas against measurements")[1].split("##")[0]
+@pytest.mark.parametrize("section", ["Formulas against measurements", "Whole networks"])
+def test_totals_of_the_printed_table(section: str) -> None:
+    table = GOLDEN.read_text(encoding="utf-8").split(f"## {section}")[1].split("##")[0].split("| quantity |")[1]
     lines = [[cell.strip() for cell in line.strip("|").split("|")][2:] for line in table.splitlines() if "/" in line]
-    counts = [[tuple(map(int, re.findall(r"\d+", cell.replace(",", "")))) for cell in line] for line in lines[1:]]
+    counts = [[tuple(map(int, re.findall(r"\d+", cell.replace(",", "")))) for cell in line] for line in lines]
     for *parts, total in [*counts, *zip(*counts, strict=True)]:
         assert tuple(map(sum, zip(*parts, strict=True))) == total
 
@@ -86,7 +128,7 @@ def test_html_needs_no_other_file(results: Results) -> None:
     page = html(results, sections(results))
     assert page == html(results, sections(results))
     assert re.findall(r"https?:|<script|<link|@import", page) == []
-    assert len(re.findall(r'<img alt="[^"]+" src="data:image/svg\+xml;base64,', page)) == 3
+    assert len(re.findall(r'<img alt="[^"]+" src="data:image/svg\+xml;base64,', page)) == 4
     assert 'title="' in page
 
 
@@ -146,7 +188,38 @@ def test_a_broken_guarantee_is_reported(results: Results) -> None:
     assert "claimed guarantees hold" in broken.verdict
 
 
-def test_progress_counts_to_its_end(few: None) -> None:
+def test_progress_counts_to_its_end(few: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def clock(methods: list[str], seed: int, quick: bool, progress: Progress) -> Clock:
+        progress("timing aol", 1, 2)
+        return CLOCK
+
+    monkeypatch.setattr("lipcost.validate.report.clock", clock)
     steps: list[tuple[str, int, int]] = []
     collect(["aol"], progress=lambda *step: steps.append(step))
-    assert steps == [("measuring aol", 0, 2), ("measuring aol", 1, 2), ("writing the report", 2, 2)]
+    done = ["measuring aol", "measuring aol", "timing aol", "writing the report"]
+    assert steps == [(what, i, 4) for what, i in zip(done, (0, 1, 3, 4), strict=True)]
+
+
+def test_a_wrong_network_is_reported(few: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def off_by_four(*args: Any, **kwargs: Any) -> NetworkPrediction:
+        right = predict_network(*args, **kwargs)
+        return replace(right, optimizer_bytes=right.optimizer_bytes + 4)
+
+    case = NetworkCase("standard", b=2, width=4)
+    monkeypatch.setattr("lipcost.validate.report.network_grid", lambda *_: [case])
+    monkeypatch.setattr("lipcost.validate.networks.predict_network", off_by_four)
+    assert run_validation(tmp_path, ["standard"]) is False
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| {case} \| optimizer_bytes \| storages \| .* \| -4 \|$", text, re.MULTILINE)
+    assert "mismatches: 1." in text
+    assert load(tmp_path)["cases"][-1] == case.to_dict()
+
+
+def test_times_are_reported(results: Results, tmp_path: Path) -> None:
+    write(results, tmp_path)
+    report = load(tmp_path)
+    assert report["clock"]["correlation"] == pytest.approx(0.5)
+    assert [step["median"] for step in report["clock"]["steps"]] == [0.04, 0.625, 1.23456]
+    assert report["clock"]["failed"] == {"lot": "MemoryError: out | of memory"}
+    assert report["published"]["predictors"][1]["correlation"] == pytest.approx(-1)
+    assert results.passed  # whatever the times

@@ -1,0 +1,400 @@
+"""Whole networks on the tape: what is read of a torch module, what is live at the peak, errors."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lipcost.costmodel import CONV_NETS, METHODS, OPTIMIZERS, find_device, predict_network
+from lipcost.costmodel._tape import Tape
+from lipcost.costmodel._tensor import Tensor
+
+CHEAP: dict[str, dict[str, int]] = {  # other iteration counts than the published ones: the same program in less time
+    "bcop": {"iterations": 2, "power_iterations": 1},
+    "cpl": {"iterations": 2, "eval_iterations": 3},
+    "lot": {"iterations": 2},
+    "soc": {"terms": 2, "eval_terms": 3},
+}
+CATEGORIES = ["parameters", "buffers", "inputs", "optimizer", "cache", "gradients", "activations", "temporaries"]
+STATES = {"sgd": 0, "sgd-momentum": 1, "adam": 2, "adamw": 2}
+FLOAT = 4
+
+
+def dense(n: int, classes: int) -> Any:
+    """One matrix (classes, n) on images of one pixel."""
+    from torch import nn  # noqa: PLC0415
+
+    from lipcost.layers import StandardConv2d  # noqa: PLC0415
+
+    return nn.Sequential(StandardConv2d(n, classes, 1, bias=False), nn.Flatten())
+
+
+# A torch module and a name
+
+
+@pytest.mark.parametrize("mode", ["train", "inference"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_network_by_name_and_as_a_module(method: str, mode: Any) -> None:
+    import torch  # noqa: PLC0415
+
+    from lipcost.layers import conv_net  # noqa: PLC0415
+
+    net = conv_net("XS", method, width=4)
+    if method == "cpl":  # the only one whose buffers depend on the image: a training forward makes them
+        net(torch.zeros(1, 3, 32, 32))
+    by_name = predict_network("XS", method, b=2, width=4, mode=mode)
+    as_module = predict_network(net, b=2, s=32, mode=mode)
+    assert (as_module.network, as_module.method) == ("Sequential", None)
+    assert (by_name.network, by_name.method) == ("ConvNetXS", method)
+    assert as_module.to_dict() | {"network": "ConvNetXS", "method": method} == by_name.to_dict()
+    assert by_name.parameter_bytes == sum(p.nbytes for p in net.parameters())
+    assert by_name.buffer_bytes == sum(b.nbytes for b in net.buffers())
+
+
+@pytest.mark.parametrize("method", CHEAP)
+def test_iteration_counts_are_read_of_the_module(method: str) -> None:
+    from lipcost.layers import conv_net  # noqa: PLC0415
+
+    by_name = predict_network("XS", method, b=2, width=4, **CHEAP[method])
+    as_module = predict_network(conv_net("XS", method, width=4, **CHEAP[method]), b=2, s=32)
+    assert as_module.to_dict() | {"network": "ConvNetXS", "method": method} == by_name.to_dict()
+    assert by_name.flops_forward != predict_network("XS", method, b=2, width=4).flops_forward
+
+
+def test_a_head_with_counts_of_its_own() -> None:
+    from torch import nn  # noqa: PLC0415
+
+    from lipcost.layers import BjorckLinear  # noqa: PLC0415
+
+    def macs(mode: Any, **counts: int) -> int:
+        net = nn.Sequential(nn.Flatten(), BjorckLinear(12, 12, **counts))
+        return predict_network(net, b=1, s=2, mode=mode).macs_forward
+
+    assert macs("train", iterations=4) - macs("train", iterations=3) == 2 * 12**3
+    assert macs("train", power_iterations=4) - macs("train", power_iterations=3) == 2 * 12**2
+    assert macs("train", eval_iterations=9) == macs("train")
+    assert macs("inference") == 12**2
+
+
+@pytest.mark.parametrize("size", ["ConvNetXS", "TConvNetXS"])
+def test_macs_of_the_standard_net(size: str) -> None:
+    """b·c_out·c_in·k²·s² of each convolution; each of both gradients as many, but none of the image's."""
+    w, blocks, _, s = CONV_NETS[size]
+    macs = first = 3 * w * w * s * s
+    for block in range(blocks):
+        c, k = w * 2**block, 3 if block < blocks - 1 else 1
+        macs += 3 * 5 * c * c * k * k * (s // 2**block) ** 2
+    macs += 3 * (w * 2**blocks) ** 2
+    p = predict_network(size, "standard", b=3)
+    assert (p.macs_forward, p.macs_backward, p.macs_optimizer) == (macs, 2 * macs - first, 0)
+
+
+# Bytes
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    method=st.sampled_from(sorted(METHODS)),
+    mode=st.sampled_from(["train", "inference"]),
+    optimizer=st.sampled_from(sorted(OPTIMIZERS)),
+    weight_decay=st.booleans(),
+    foreach=st.booleans(),
+    b=st.integers(1, 5),
+    width=st.sampled_from([4, 6]),
+)
+def test_the_categories_add_up_to_the_peak(
+    *, method: str, mode: Any, optimizer: str, weight_decay: bool, foreach: bool, b: int, width: int
+) -> None:
+    p = predict_network(
+        "XS",
+        method,
+        b=b,
+        width=width,
+        mode=mode,
+        optimizer=optimizer,
+        weight_decay=weight_decay,
+        foreach=foreach,
+        **CHEAP.get(method, {}),
+    )
+    live = p.by_category
+    assert list(live) == CATEGORIES
+    assert min(live.values()) >= 0
+    assert sum(live.values()) == p.peak_bytes
+    assert live["parameters"] == p.parameter_bytes
+    assert live["buffers"] == p.buffer_bytes
+    images = b * 3 * 32 * 32 * FLOAT
+    if mode == "train":
+        assert live["inputs"] == images + b * 8
+        assert live["optimizer"] == p.optimizer_bytes == STATES[optimizer] * p.parameter_bytes
+        assert live["gradients"] <= p.gradient_bytes == p.parameter_bytes
+        assert live["activations"] <= p.saved_bytes
+        assert live["cache"] == p.cache_bytes == 0
+    else:
+        assert live["inputs"] == images
+        assert live["cache"] == p.cache_bytes
+        assert p.optimizer is None
+        assert live["optimizer"] == live["gradients"] == live["activations"] == 0
+        assert p.optimizer_bytes == p.gradient_bytes == p.saved_bytes == 0
+        assert p.flops_backward == p.flops_optimizer == p.launches_backward == p.launches_optimizer == 0
+
+
+@pytest.mark.parametrize("mode", ["train", "inference"])
+@pytest.mark.parametrize("method", METHODS)
+def test_one_image(method: str, mode: Any) -> None:
+    one, two = (predict_network("XS", method, b=b, width=4, mode=mode, **CHEAP.get(method, {})) for b in (1, 2))
+    assert one.by_category["inputs"] * 2 == two.by_category["inputs"]
+    assert one.parameter_bytes == two.parameter_bytes
+    assert 0 < one.macs_forward < two.macs_forward
+    assert one.peak_bytes < two.peak_bytes
+
+
+def test_elements_of_eight_bytes() -> None:
+    single, double = (predict_network("XS", "cayley", b=2, width=4, dtype=d) for d in ("float32", "float64"))
+    assert double.parameter_bytes == 2 * single.parameter_bytes
+    assert double.macs_forward == single.macs_forward
+    assert double.by_category["inputs"] - 16 == 2 * (single.by_category["inputs"] - 16)  # the labels stay int64
+
+
+def test_in_inference_an_input_lives_as_long_as_the_sequential_it_was_given_to() -> None:
+    """Unshuffling keeps the size n: x, a module's input and its output are live; nested, the nested one's input too."""
+    from torch import nn  # noqa: PLC0415
+
+    n, one = 2 * 3 * 16 * 16 * FLOAT, nn.PixelUnshuffle(2)
+    flat, nested = nn.Sequential(one, one, one), nn.Sequential(one, nn.Sequential(one, one))
+    first = nn.Sequential(nn.Sequential(one, one), one)  # its input is x, which the caller keeps anyway
+    peaks = [predict_network(net, b=2, s=16, mode="inference").peak_bytes for net in (flat, nested, first)]
+    assert peaks == [3 * n, 4 * n, 3 * n]
+
+
+def test_without_gradients_a_view_keeps_the_whole() -> None:
+    """The caller's x, the padded images of which three channels are a view, and their copy."""
+    from torch import nn  # noqa: PLC0415
+
+    from lipcost.layers import FirstChannels, ZeroChannelPad  # noqa: PLC0415
+
+    net, pixel = nn.Sequential(ZeroChannelPad(8), FirstChannels(4), nn.PixelUnshuffle(2)), 2 * 16 * FLOAT
+    p = predict_network(net, b=2, s=4, mode="inference")
+    assert p.peak_bytes == (3 + 8 + 4) * pixel
+
+
+def test_a_training_step_by_hand() -> None:
+    """Momentum on one matrix W (10, 64), two images of one pixel.
+
+    At the end live W, its gradient and its velocity, images, labels and the loss; with weight decay one more W.
+    """
+    w, images, labels, loss = 10 * 64 * FLOAT, 2 * 64 * FLOAT, 2 * 8, FLOAT
+    p = predict_network(dense(64, 10), b=2, s=1, c_in=64, weight_decay=True)
+    assert p.peak_bytes == 4 * w + images + labels + loss
+    assert p.by_category == dict.fromkeys(CATEGORIES, 0) | {
+        "parameters": w,
+        "inputs": images + labels,
+        "optimizer": w,
+        "gradients": w,
+        "temporaries": w + loss,
+    }
+
+
+@pytest.mark.parametrize("foreach", [False, True])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_adam_needs_a_root_and_its_quotient(optimizer: str, foreach: bool) -> None:
+    """W, gradient, both moments, √v and its quotient, which is in place where all parameters go at once."""
+    w = 100 * 64 * FLOAT
+    p = predict_network(dense(64, 100), b=2, s=1, c_in=64, optimizer=optimizer, foreach=foreach)
+    assert p.peak_bytes == (6 - foreach) * w + 2 * 64 * FLOAT + 2 * 8 + FLOAT
+
+
+# Optimizers
+
+SIZES = (30, 70, 50)  # elements of three parameters
+TEMPORARIES = {  # of one step, in elements: by optimizer, (weight decay, foreach)
+    ("sgd", False, False): 0,
+    ("sgd", False, True): 0,
+    ("sgd", True, False): 70,  # w's share of the gradient, one parameter after the other
+    ("sgd", True, True): 150,
+    ("sgd-momentum", False, False): 0,
+    ("sgd-momentum", False, True): 0,
+    ("sgd-momentum", True, False): 70,
+    ("sgd-momentum", True, True): 150,
+    ("adam", False, False): 70 + 2 * 50,  # the last parameter's denominator, √v and its quotient; 30 + 2·70 as many
+    ("adam", False, True): 150,
+    ("adam", True, False): 30 + 3 * 70,  # and the gradient's
+    ("adam", True, True): 150,  # the gradient's are gone when √v comes
+    ("adamw", False, False): 70 + 2 * 50,
+    ("adamw", False, True): 150,
+    ("adamw", True, False): 70 + 2 * 50,
+    ("adamw", True, True): 150,
+}
+KERNELS = {"sgd": 1, "sgd-momentum": 3, "adam": 7, "adamw": 7}  # per parameter, and one more for weight decay
+
+
+@pytest.mark.parametrize(("case", "expected"), TEMPORARIES.items(), ids=str)
+def test_an_optimizer_step_by_hand(case: tuple[str, bool, bool], expected: int) -> None:
+    name, weight_decay, foreach = case
+    tape = Tape(width=FLOAT)
+    parameters, gradients = ([Tensor(tape, (n,)) for n in SIZES] for _ in range(2))
+    optimizer = OPTIMIZERS[name](parameters, weight_decay=weight_decay, foreach=foreach)
+    base = (2 + STATES[name]) * sum(SIZES) * FLOAT
+    start = len(tape.events)
+    optimizer.step(gradients)
+    live = list(accumulate(sign * storage.nbytes for sign, storage in tape.events))
+    assert live[start - 1] == live[-1] == base
+    assert max(live) == base + expected * FLOAT
+    assert len(tape.operations) == (KERNELS[name] + weight_decay) * (1 if foreach else len(SIZES))
+    assert sum(op.flops for op in tape.operations) == (KERNELS[name] + weight_decay) * sum(SIZES)
+
+
+def test_a_gpu_updates_all_parameters_at_once() -> None:
+    gpu = find_device("a100-40")
+    arguments: dict[str, Any] = {"b": 2, "width": 4}
+    at_once = predict_network("XS", "standard", device=gpu, **arguments)
+    in_turn = predict_network("XS", "standard", **arguments)
+    assert (at_once.launches_optimizer, in_turn.launches_optimizer) == (3, 3 * 2 * 27)
+    forced = (predict_network("XS", "standard", device=d, foreach=not d, **arguments) for d in (gpu, None))
+    assert [p.launches_optimizer for p in forced] == [3 * 2 * 27, 3]
+
+
+def test_time_needs_a_device() -> None:
+    assert predict_network("XS", "aol", b=2, width=4).seconds is None
+    p = predict_network("XS", "aol", b=2, width=4, device=find_device("t4"))
+    assert p.time
+    assert p.seconds == p.time.total > 0
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"size": "XXL"},
+            r"unknown network 'XXL'; networks: ConvNetXS, ConvNetS, ConvNetM, ConvNetL, TConvNetXS, .*, TConvNetL",
+        ),
+        ({"method": "foo"}, "unknown method 'foo'; methods: standard, aol, bcop, cayley, cpl, lot, sll, soc"),
+        ({"method": None}, "the network 'XS' needs a method"),
+        ({"b": 0}, "b must be a positive integer, got 0"),
+        ({"b": True}, "b must be a positive integer, got True"),
+        ({"s": 0}, "s must be a positive integer, got 0"),
+        ({"c_in": 0}, "c_in must be a positive integer, got 0"),
+        ({"classes": 0}, "classes must be a positive integer, got 0"),
+        ({"width": 0}, "width must be a positive integer, got 0"),
+        ({"width": 5}, "width must be even, as each block halves its channels, got 5"),
+        (
+            {"width": 2},
+            r"module 0: ZeroChannelPad\(2\) takes inputs of shape \(b, c <= 2, s, s\), got \(2, 3, 32, 32\)",
+        ),
+        ({"classes": 129}, r"module 66: FirstChannels\(129\) takes inputs of at least 129 channels, got 128"),
+        ({"s": 48}, r"module 62: PixelUnshuffle\(2\) takes images whose side is a multiple of it, got 3"),
+        ({"mode": "eval"}, "unknown mode 'eval'; modes: train, inference"),
+        ({"optimizer": "lion"}, "unknown optimizer 'lion'; optimizers: sgd, sgd-momentum, adam, adamw"),
+        ({"dtype": "float16"}, "unknown dtype 'float16'; dtypes: float32, float64, bfloat16"),
+        (
+            {"method": "cayley", "dtype": "bfloat16"},
+            "module 1: cayley takes no elements of 2 bytes; its dtypes: float32, float64",
+        ),
+        (
+            {"method": "lot", "dtype": "bfloat16", "mode": "inference"},
+            "module 1: lot takes no elements of 2 bytes; its dtypes: float32, float64",
+        ),
+        ({"terms": 2}, "module 1: aol has no iteration count 'terms'; its iteration counts: none"),
+        ({"method": "soc", "terms": 0}, "module 1: terms must be a positive integer, got 0"),
+    ],
+)
+def test_errors_of_a_named_network(arguments: dict[str, Any], message: str) -> None:
+    arguments = {"size": "XS", "method": "aol", "b": 2, "width": 4, **arguments}
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        predict_network(arguments.pop("size"), arguments.pop("method"), **arguments)
+
+
+MODULES = {  # the module, as an expression in nn and the layers; the complaint
+    "nn.Sequential(nn.ReLU())": "no cost is known of the module ReLU; known: the layers of LAYERS, Sequential, MaxMin, "
+    "ZeroChannelPad, FirstChannels, PixelUnshuffle, AdaptiveMaxPool2d, Flatten",
+    "nn.Sequential(nn.Sequential(nn.Conv2d(3, 3, 3)))": "no cost is known of the module Conv2d",
+    "nn.Linear(3, 3)": "no cost is known of the module Linear",
+    "nn.AdaptiveMaxPool2d(2)": r"of AdaptiveMaxPool2d only AdaptiveMaxPool2d\(1\) has a cost here, got .*output_size=2",
+    "nn.AdaptiveMaxPool2d((1, None))": r"only AdaptiveMaxPool2d\(1\) has a cost here, got .*\(1, None\)",
+    "nn.AdaptiveMaxPool2d(1, return_indices=True)": r"only AdaptiveMaxPool2d\(1\) has a cost here",
+    "nn.Flatten(0)": r"of Flatten only Flatten\(\) has a cost here, got Flatten\(start_dim=0",
+    "nn.Flatten(1, 2)": r"of Flatten only Flatten\(\) has a cost here, got Flatten\(.*end_dim=2",
+    "nn.Sequential(nn.Flatten(), MaxMin(), AOLConv2d(3, 3, 3))": r"module 2: AOL takes inputs of shape \(b, 3, s, s\), "
+    r"got \(2, 192\)",
+    "nn.Sequential(ZeroChannelPad(8), SOCConv2d(4, 4, 3))": r"module 1: SOC takes inputs of shape \(b, 4, s, s\), "
+    r"got \(2, 8, 8, 8\)",
+    "nn.Sequential(MaxMin(), nn.Sequential(MaxMin(), SOCConv2d(4, 4, 3)))": r"module 1: module 1: SOC takes inputs",
+    "nn.Sequential(CayleyLinear(3, 3))": r"module 0: Cayley, dense takes inputs of shape \(b, 3\), got \(2, 3, 8, 8\)",
+    "nn.Sequential(nn.Flatten(), BjorckLinear(3, 3))": r"module 1: Björck, dense takes inputs of shape \(b, 3\), "
+    r"got \(2, 192\)",
+    "nn.Sequential(nn.Flatten(), nn.AdaptiveMaxPool2d(1))": r"module 1: AdaptiveMaxPool2d\(1\) takes inputs of shape "
+    r"\(b, c, s, s\), got \(2, 192\)",
+    "nn.Sequential(nn.Flatten(), nn.PixelUnshuffle(2))": r"module 1: PixelUnshuffle\(2\) takes inputs of shape",
+    "nn.Sequential(nn.PixelUnshuffle(3))": r"module 0: PixelUnshuffle\(3\) takes images whose side is a multiple "
+    "of it, got 8",
+    "nn.Sequential(nn.Flatten(), ZeroChannelPad(200))": r"module 1: ZeroChannelPad\(200\) takes inputs of shape",
+    "nn.Sequential(ZeroChannelPad(2))": r"module 0: ZeroChannelPad\(2\) takes inputs of shape \(b, c <= 2, s, s\)",
+    "nn.Sequential(FirstChannels(4))": r"module 0: FirstChannels\(4\) takes inputs of at least 4 channels, got 3",
+    "nn.Sequential(CayleyConv2d(3, 3, 9))": "module 0: cayley .*needs k <= s, got k=9 and s=8",
+    "AOLConv2d(3, 3, 3)": r"a training step needs a network with outputs of shape \(b, classes\), got \(2, 3, 8, 8\)",
+    "nn.Sequential()": "a training step needs a network with parameters, got one without",
+    "nn.Flatten()": "a training step needs a network with parameters, got one without",
+}
+
+
+def build(expression: str) -> Any:
+    from torch import nn  # noqa: PLC0415
+
+    from lipcost import layers  # noqa: PLC0415
+
+    return eval(expression, {"nn": nn, **vars(layers)})
+
+
+@pytest.mark.parametrize(("expression", "message"), MODULES.items())
+def test_errors_of_a_module(expression: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        predict_network(build(expression), b=2, s=8)
+
+
+@pytest.mark.parametrize("given", [{"method": "aol"}, {"classes": 3}, {"width": 4}, {"terms": 3}])
+def test_a_module_has_its_own_settings(given: dict[str, Any]) -> None:
+    (name,) = given
+    with pytest.raises(ValueError, match=f"{name} is for a named network; a module has its own"):
+        predict_network(build("nn.Flatten()"), b=2, s=8, **given)
+
+
+def test_a_module_needs_the_side_of_the_images() -> None:
+    with pytest.raises(ValueError, match="the side of the images is missing: give s"):
+        predict_network(build("nn.Flatten()"), b=2)
+
+
+def test_a_module_has_a_dtype_of_its_own() -> None:
+    """Eight bytes for each of 9 weights and 3 biases."""
+    import torch  # noqa: PLC0415
+
+    net = build("AOLConv2d(3, 3, 1)").double()
+    for dtype in (None, "float64"):
+        p = predict_network(net, b=2, s=8, mode="inference", dtype=dtype)
+        assert (p.dtype, p.parameter_bytes) == ("float64", 8 * (9 + 3))
+    with pytest.raises(ValueError, match="the module's parameters are float64, not 'float32'"):
+        predict_network(net, b=2, s=8, mode="inference", dtype="float32")
+    mixed = torch.nn.Sequential(net, build("AOLConv2d(3, 3, 1)"))
+    with pytest.raises(ValueError, match="a module has one dtype, got float32 and float64"):
+        predict_network(mixed, b=2, s=8, mode="inference")
+    with pytest.raises(ValueError, match="unknown dtype 'float16'; dtypes: float32, float64, bfloat16"):
+        predict_network(net.half(), b=2, s=8, mode="inference")
+
+
+def test_a_module_without_parameters_has_the_dtype_that_is_given() -> None:
+    for dtype, width in ((None, 4), ("float64", 8), ("bfloat16", 2)):
+        p = predict_network(build("nn.Flatten()"), b=2, s=8, mode="inference", dtype=dtype)
+        assert p.peak_bytes == 2 * 3 * 8 * 8 * width
+
+
+@pytest.mark.parametrize("expression", ["nn.Sequential()", "nn.Flatten()", "nn.AdaptiveMaxPool2d((1, 1))", "MaxMin()"])
+def test_inference_takes_any_module(expression: str) -> None:
+    p = predict_network(build(expression), b=2, s=8, mode="inference")
+    assert f"{p.network}(" in expression
+    assert p.macs_forward == p.parameter_bytes == 0
+    assert p.by_category["inputs"] == 2 * 3 * 8 * 8 * FLOAT

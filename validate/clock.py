@@ -1,0 +1,166 @@
+"""Time on the machine at hand: a profile of it, and by that profile the training steps that are then timed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+from scipy.stats import spearmanr
+
+from lipcost.costmodel import METHODS, Device
+from lipcost.costmodel.timing import Seconds
+from lipcost.layers import MarginCrossEntropy
+
+from .calibrate import Progress, calibrate
+from .networks import QUICK_WIDTH, NetworkCase
+
+BATCH = 16
+SECONDS = 1.5  # of timed steps, at least; one step where it takes longer
+QUICK_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """One training step, predicted and by the clock.
+
+    Attributes:
+        case: the network.
+        predicted: by the machine's profile.
+        measured: every repeat, in seconds.
+    """
+
+    case: NetworkCase
+    predicted: Seconds
+    measured: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Of the repeats."""
+        return median(self.measured)
+
+    @property
+    def ratio(self) -> float:
+        """Predicted over measured."""
+        return self.predicted.total / self.median
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        of_all = {"total": self.predicted.total, "bound": self.predicted.bound}
+        return {
+            **self.case.to_dict(),
+            "predicted": asdict(self.predicted) | of_all,
+            "measured": self.measured,
+            "median": self.median,
+        }
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The machine's profile, and a step of each method's network.
+
+    Attributes:
+        device: the profile.
+        load: average over the last minute before the calibration and after the last step, this run included.
+        steps: method by method.
+        failed: why a method is not among them.
+    """
+
+    device: Device
+    load: tuple[float, float]
+    steps: list[StepTime]
+    failed: dict[str, str]
+
+    @property
+    def correlation(self) -> float | None:
+        """Spearman's rank correlation of predicted and measured time; None for fewer than three steps."""
+        times = [(step.predicted.total, step.median) for step in self.steps]
+        return float(spearmanr(times).statistic) if len(times) > 2 else None
+
+    @property
+    def error(self) -> float | None:
+        """The median of the predictions' relative errors, without their signs; None for no step."""
+        return median(abs(step.ratio - 1) for step in self.steps) if self.steps else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        return {
+            "correlation": self.correlation,
+            "median_error": self.error,
+            "load": self.load,
+            "device": self.device.to_dict(),
+            "steps": [step.to_dict() for step in self.steps],
+            "failed": self.failed,
+        }
+
+
+def clock(
+    methods: Sequence[str] = tuple(METHODS), seed: int = 0, quick: bool = False, progress: Progress | None = None
+) -> Clock:
+    """Calibrate this machine, then time a training step of ConvNetXS of each method.
+
+    Everything runs on the CPU with torch's current number of threads. What else a busy machine does adds to all
+    times, and not equally: no figure here is a pass or a failure.
+
+    Args:
+        methods: keys of METHODS.
+        seed: of weights, images and labels.
+        quick: whether to take narrow networks, and few repeats.
+        progress: called with what is being done, steps done, steps in all.
+
+    Example:
+        >>> from lipcost.validate.clock import clock
+        >>> (step,) = clock(["aol"], quick=True).steps
+        >>> step.ratio > 0
+        True
+    """
+    report = progress or (lambda what, done, total: None)
+    names = list(dict.fromkeys(methods))
+    before = os.getloadavg()[0]
+    report("calibrating", 0, len(names) + 1)
+    device = calibrate(quick=quick)
+    steps, failed = [], {}
+    for i, method in enumerate(names, 1):
+        report(f"timing {method}", i, len(names) + 1)
+        case = NetworkCase(method, BATCH, seed=seed)
+        try:
+            steps.append(time_step(replace(case, width=QUICK_WIDTH) if quick else case, device, quick))
+        except Exception as error:  # whatever it is, it is shown, and the run goes on
+            failed[method] = f"{type(error).__name__}: {error}"
+    return Clock(device, (before, os.getloadavg()[0]), steps, failed)
+
+
+def time_step(case: NetworkCase, device: Device, quick: bool = False) -> StepTime:
+    """A training step by the profile of a device, and by the clock on this machine.
+
+    Args:
+        case: the network.
+        device: the machine's profile.
+        quick: whether to take few repeats.
+    """
+    predicted = case.predict(device=device).time
+    assert predicted is not None
+    return StepTime(case, predicted, _time(case, QUICK_SECONDS if quick else SECONDS))
+
+
+def _time(case: NetworkCase, least: float) -> tuple[float, ...]:
+    net, x, labels, criterion = case.net(), case.images(), case.labels(), MarginCrossEntropy()
+    # Without a learning rate the steps launch the same operators, on the same numbers.
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0, momentum=0.9)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        start = perf_counter()
+        criterion(net(x), labels).backward()
+        optimizer.step()
+        return perf_counter() - start
+
+    step()
+    times: list[float] = []
+    while sum(times) < least:
+        times.append(step())
+    return tuple(times)

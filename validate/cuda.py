@@ -1,0 +1,311 @@
+"""``lipcost validate --device cuda``: the cost model against a GPU, and what it found as JSON."""
+
+from __future__ import annotations
+
+import gc
+import importlib.metadata
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from lipcost.costmodel import METHODS, Device
+from lipcost.costmodel._record import COUNTED, Recording
+from lipcost.costmodel.predict_network import PHASES
+from lipcost.costmodel.timing import seconds, tally
+
+from ._live import prompt_frees
+from .calibrate import calibrate
+from .cuda_memory import Entry, Peaks, above, allocated_bytes, by_owner
+from .cuda_sections import FAILED, FORMAT, MEASURED, MISFIT, OUT_OF_MEMORY, SKIPPED
+from .cuda_tasks import Layer, Subject, Task, subjects
+
+Progress = Callable[[str, int, int], None]
+
+WARM_UPS = 2  # runs before memory is measured, that libraries may allocate what they keep
+TIMING_WARM_UPS = 3
+REPEATS = 10
+LEAST_REPEATS = 3
+SECONDS = 2.0  # of repeats, unless there are fewer than LEAST_REPEATS
+RUNS = 20  # of a step, in all that is measured of a subject: some are slower, some fewer
+BUDGET = 30.0  # seconds that a subject may take, by the time model
+DEADLINE = 400.0  # seconds after which no subject is begun
+
+
+class Meter(Protocol):
+    """What measures: a GPU, or a stand-in.
+
+    Attributes:
+        device: where tasks are set up.
+    """
+
+    device: str
+
+    def profile(self, quick: bool) -> Device:
+        """The figures of the device, measured now."""
+
+    def peaks(self, task: Task) -> Peaks:
+        """The most bytes of one run above those before it."""
+
+    def trace(self, task: Task) -> Sequence[Entry]:
+        """The allocator's history of one run, as :func:`lipcost.validate.cuda_memory.by_owner` takes it."""
+
+    def seconds(self, task: Task) -> list[float]:
+        """Of several runs after others."""
+
+    def release(self) -> None:
+        """Give back the memory of a task that nobody holds any more."""
+
+
+class CudaMeter:
+    """Torch's current CUDA device. All of this package that touches ``torch.cuda`` beside ``calibrate`` is here."""
+
+    device = "cuda"
+
+    def profile(self, quick: bool) -> Device:
+        """By ``calibrate``."""
+        return calibrate("cuda", quick=quick)
+
+    def peaks(self, task: Task) -> Peaks:
+        """By the allocator's statistics."""
+        task.reset()
+        gc.collect()
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_stats()
+        torch.cuda.reset_peak_memory_stats()
+        with prompt_frees():
+            kept = task.run()
+        torch.cuda.synchronize()
+        after = torch.cuda.memory_stats()
+        del kept
+        return above(before, after)
+
+    def trace(self, task: Task) -> Sequence[Entry]:
+        """By its history, with the stack of every allocation and free."""
+        task.reset()
+        torch.cuda.synchronize()
+        torch.cuda.memory._record_memory_history("all", context="all", stacks="all", clear_history=True)
+        try:
+            with prompt_frees():
+                kept = task.run()
+            torch.cuda.synchronize()
+            snapshot = torch.cuda.memory._snapshot()
+        finally:
+            torch.cuda.memory._record_memory_history(enabled=None)
+        del kept
+        traces: list[list[Entry]] = snapshot["device_traces"]
+        return traces[torch.cuda.current_device()]
+
+    def seconds(self, task: Task) -> list[float]:
+        """By CUDA events, one run at a time."""
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        times: list[float] = []
+        with prompt_frees():
+            while len(times) < TIMING_WARM_UPS + REPEATS:
+                task.reset()
+                start.record()
+                kept = task.run()
+                end.record()
+                end.synchronize()
+                del kept
+                times.append(start.elapsed_time(end) / 1000)  # it gives milliseconds
+                timed = times[TIMING_WARM_UPS:]
+                if len(timed) >= LEAST_REPEATS and sum(timed) > SECONDS:
+                    break
+        return times[TIMING_WARM_UPS:]
+
+    def release(self) -> None:
+        """From Python, cuFFT's plans and the allocator's cache."""
+        gc.collect()
+        torch.backends.cuda.cufft_plan_cache.clear()
+        torch.cuda.empty_cache()
+
+
+def run_cuda(
+    output: Path, methods: Sequence[str] = tuple(METHODS), quick: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Measure on torch's current CUDA device, and write ``output``/cuda.json; in under 8 minutes on a large GPU.
+
+    Args:
+        output: the folder; it is created, and a file of this name in it is replaced.
+        methods: keys of METHODS.
+        quick: whether to measure the worked example and the smallest network only.
+        progress: called with what is being done, steps done, steps in all.
+
+    Returns:
+        What :func:`collect` found.
+
+    Raises:
+        ValueError: for an unknown method, or where torch has no CUDA device.
+        OSError: if the folder cannot be written.
+    """
+    if not torch.cuda.is_available():
+        raise ValueError("no CUDA device that torch can use here; valid: cpu")
+    chosen = subjects(methods, quick)
+    output.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
+    data = collect(CudaMeter(), chosen, quick, progress)
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+    (output / "cuda.json").write_text(text + "\n", encoding="utf-8")
+    return data
+
+
+def collect(
+    meter: Meter,
+    chosen: Sequence[Subject],
+    quick: bool = False,
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> dict[str, Any]:
+    """Predict, measure and compare, writing nothing.
+
+    The profile of the device is measured first. What should not fit by the formula is not tried, but for one, which
+    must then run out of memory; what should take long by the time model is left out.
+
+    Args:
+        meter: what measures.
+        chosen: what is measured, in this order.
+        quick: whether the profile may be a rough one.
+        progress: called with what is being done, steps done, steps in all.
+        clock: seconds from any moment.
+
+    Returns:
+        All of it, ready for JSON; docs/cuda.md says what it holds.
+    """
+    report = progress or (lambda what, done, total: None)
+    total = len(chosen) + 2
+    started = clock()
+    report("calibrating", 0, total)
+    profile = meter.profile(quick)
+    rows: list[dict[str, Any]] = []
+    for i, subject in enumerate(chosen, 1):
+        report(f"measuring {subject}", i, total)
+        rows.append(measure(subject, meter, profile, min(BUDGET, started + DEADLINE - clock())))
+    report("running out of memory", total - 1, total)
+    oom = _attempt(meter, [each for each in zip(rows, chosen, strict=True) if each[0]["status"] == MISFIT])
+    report("done", total, total)
+    of_layers = [isinstance(subject, Layer) for subject in chosen]
+    run = {"lipcost": importlib.metadata.version("lipcost"), "date": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M UTC}"}
+    return {
+        "format": FORMAT,
+        "environment": {"device": profile.name, **profile.environment, **run},
+        "profile": profile.to_dict(),
+        "memory_bytes": _memory(profile),
+        "layers": [row for row, of_layer in zip(rows, of_layers, strict=True) if of_layer],
+        "networks": [row for row, of_layer in zip(rows, of_layers, strict=True) if not of_layer],
+        "oom": oom,
+    }
+
+
+def measure(subject: Subject, meter: Meter, profile: Device, allowed: float = BUDGET) -> dict[str, Any]:
+    """One subject, predicted and, if it should fit into the memory and the time, measured; whatever it may raise.
+
+    Args:
+        subject: what is measured.
+        meter: what measures.
+        profile: the device's.
+        allowed: seconds that it may take.
+    """
+    row: dict[str, Any] = {
+        "name": str(subject),
+        **subject.case.to_dict(),
+        "predicted": None,
+        "measured": None,
+        "reason": "",
+    }
+    try:
+        row["predicted"] = predicted = _predicted(subject.record(), profile)
+        needed, memory = RUNS * predicted["seconds"], _memory(profile)
+        if predicted["allocated_bytes"] > memory:
+            predicted["max_batch"] = subject.max_batch(profile)
+            row["reason"] = f"needs {predicted['allocated_bytes'] / 2**30:.1f} of {memory / 2**30:.1f} GiB"
+            return row | {"status": MISFIT}
+        if needed > allowed:
+            row["reason"] = f"takes about {needed:.0f} s to measure, where {max(0.0, allowed):.0f} s are left for it"
+            return row | {"status": SKIPPED}
+        return row | {"measured": _measured(subject, meter, int(profile["rounding"])), "status": MEASURED}
+    except Exception as error:  # whatever it is, it is shown, and the run goes on
+        return row | {"status": OUT_OF_MEMORY if _is_oom(error) else FAILED, "reason": _line(error)}
+    finally:
+        meter.release()
+
+
+def _predicted(recording: Recording, profile: Device) -> dict[str, Any]:
+    base = recording.events[: recording.start]
+    rounding = int(profile["rounding"])
+    time_of = seconds(tally(recording.paid()), profile)  # nothing is loaded: the images are there
+    return {
+        "base_bytes": sum(sign * size for sign, size in base),
+        "peak_bytes": recording.peak(),
+        "allocated_bytes": recording.peak(rounding),
+        "counts": {f"{name}_{phase}": round(recording.count(name, phase)) for name in COUNTED for phase in PHASES},
+        "seconds": time_of.total,
+        "bound": time_of.bound,
+    }
+
+
+def _measured(subject: Subject, meter: Meter, rounding: int) -> dict[str, Any]:
+    task = subject.task(meter.device)
+    for _ in range(WARM_UPS):
+        task.reset()
+        task.run()
+    base = allocated_bytes(task.base)
+    peaks = meter.peaks(task)
+    owners = by_owner(meter.trace(task))
+    times = meter.seconds(task)
+    first, median, third = statistics.quantiles(times, n=4, method="inclusive")
+    return {
+        "base_bytes": base,
+        "peak_bytes": base + peaks.requested,
+        "tensor_bytes": base + owners.tensors,
+        "without_libraries_bytes": base + owners.without_libraries,
+        "allocated_bytes": allocated_bytes(task.base, rounding) + peaks.allocated,
+        "owners": owners.largest,
+        "counts": _counts(task),
+        "seconds": {"median": median, "first_quartile": first, "third_quartile": third, "repeats": len(times)},
+    }
+
+
+def _counts(task: Task) -> dict[str, int] | None:
+    try:
+        return task.counts()
+    except Exception as error:
+        if _is_oom(error):
+            return None  # under a dispatch mode gradients are summed out of place, which may need more memory
+        raise
+
+
+def _attempt(meter: Meter, misfits: Sequence[tuple[dict[str, Any], Subject]]) -> dict[str, Any] | None:
+    """Try the cheapest of what should not fit."""
+    if not misfits:
+        return None
+    row, subject = min(misfits, key=lambda each: each[0]["predicted"]["allocated_bytes"])
+    seen, reason = False, "it ran"
+    try:
+        subject.task(meter.device).run()
+    except Exception as error:
+        seen, reason = _is_oom(error), _line(error)
+    finally:
+        meter.release()
+    return {"name": row["name"], "seen": seen, "reason": reason}
+
+
+def _memory(profile: Device) -> int:
+    """What tensors may take, as the planner has it."""
+    return int(profile["memory"] - profile["reserved"])
+
+
+def _is_oom(error: Exception) -> bool:
+    """Whether memory ran out, seen by the allocator or by a library that asks the driver itself."""
+    text = str(error)
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in text or "ALLOC_FAILED" in text
+
+
+def _line(error: Exception) -> str:
+    """An error in one line that is not too long."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text if len(text) < 300 else text[:300] + '…'}"
