@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lipcost.costmodel import Device, find_device
-from lipcost.costmodel.devices import FIGURES
+from lipcost.costmodel.devices import ANCHOR, FIGURES
 from lipcost.costmodel.formatting import readable
 from lipcost.costmodel.planner import BATCH, CIFAR_IMAGES
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from lipcost.costmodel.epochs import EpochFit
 
 FORMAT = "lipcost-fit/1"
-ANCHOR = "a100-80"
 HOURS = 2.0
 
 

@@ -9,6 +9,7 @@ import typer
 
 from .calibrate import calibrate
 from .formula import formula
+from .network import network
 from .plan import plan
 from .predict import predict
 from .table import table
@@ -20,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (table, formula, predict, plan, calibrate, validate):
+for command in (table, formula, predict, network, plan, calibrate, validate):
     app.command()(command)
 
 # Typer carries a copy of click from some version on, and uses the click package before; this is its base of every

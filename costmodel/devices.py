@@ -37,6 +37,8 @@ FIGURES = {
     "peak_matmul": "FLOP/s",
 }
 
+ANCHOR = "a100-80"  # of a fit to the published epoch counts: among them is LOT's ConvNetM, which needs 44 GiB
+
 PROFILES = Path(__file__).parent / "profiles"
 DEVICES = tuple(sorted(path.stem for path in PROFILES.glob("*.json")))
 
@@ -219,3 +221,5 @@ def _number(name: str, value: object) -> None:
     if not fits:
         least = "zero or positive" if name in _MAY_BE_ZERO else "positive"
         raise ValueError(f"{name!r} must be a number, {least} and finite (unit {FIGURES[name]}), got {short(value)}")
+    if FIGURES[name] == "B" and value != int(value):  # type: ignore[call-overload]
+        raise ValueError(f"{name!r} must be a whole number of bytes, got {short(value)}")

@@ -110,7 +110,7 @@ def read_counts(path: str | PathLike[str]) -> list[Count]:
     Raises:
         ValueError: for a row that is none of this, by its line; or where the file has no row.
     """
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    lines = Path(path).read_text(encoding="utf-8-sig").splitlines()  # Excel writes a mark
     kept = [(i, line) for i, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
     rows = list(csv.reader(line for _, line in kept))
     if not rows or tuple(cell.strip() for cell in rows[0]) != COLUMNS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-from ._checks import lookup, positive
+from ._checks import lookup, positive, resolve_options
 from .heads import HEADS
 from .modules import (
     AdaptiveMaxPool2d,
@@ -58,7 +58,7 @@ def conv_net(
 ) -> Factory:
     """A ConvNet of one method's layers; arguments and errors as of ``lipcost.layers.conv_net``."""
     net = CONV_NETS[find_network(size)]
-    lookup(method)
+    resolve_options(lookup(method), {name: value for name, value in options.items() if name != "bias"})
     w = net.width if width is None else width
     positive("width", w)
     if w % 2:

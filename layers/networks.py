@@ -69,7 +69,7 @@ def conv_net(
         width: w, even, if another than the size's.
         device: where the parameters are created.
         dtype: their type.
-        **options: the method's iteration counts, for every convolution.
+        **options: what else the method's layers take, iteration counts for instance, for every convolution.
 
     Returns:
         A flat module that takes images (b, c, s, s), c ≤ w, and gives scores (b, classes). s is a multiple of 2^blocks.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from lipcost.costmodel import CONV_NETS, Device, leading_order, predict_network
+from lipcost.costmodel.devices import ANCHOR
 from lipcost.costmodel.epochs import PARAMETERS, Count, EpochFit, Fitted, fit_epochs, read_counts
 from lipcost.costmodel.networks import CONVOLUTIONS_PER_BLOCK, find_network
 from lipcost.costmodel.planner import BATCH, CIFAR_IMAGES
@@ -22,7 +23,6 @@ from lipcost.costmodel.planner import BATCH, CIFAR_IMAGES
 COUNTS = Path(__file__).parent / "data" / "epochs-2h.csv"
 SOURCE = "Prach, Brau, Buttazzo & Lampert, CVPR 2024"
 HOURS = 2.0
-ANCHOR = "a100-40"
 
 Times = NDArray[np.float64]
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import torch
@@ -18,6 +19,7 @@ from ._tables import Section
 from .cases import grid
 from .clock import clock
 from .compare import Row, compare
+from .cuda_sections import cuda_sections, load_cuda
 from .guarantee import Guarantee, check, shapes
 from .networks import compare_network, network_grid
 from .plots import draw
@@ -31,7 +33,13 @@ PACKAGES = ("lipcost", "torch", "numpy", "sympy", "fvcore")
 
 
 def run_validation(
-    output: Path, methods: Sequence[str], seed: int = 0, quick: bool = False, progress: Progress | None = None
+    output: Path,
+    methods: Sequence[str],
+    seed: int = 0,
+    quick: bool = False,
+    progress: Progress | None = None,
+    *,
+    cuda: Sequence[Path] = (),
 ) -> bool:
     """Measure, compare and write ``output``/index.html, report.md and report.json.
 
@@ -41,17 +49,19 @@ def run_validation(
         seed: of weights, inputs and drawn configurations.
         quick: whether to measure a few configurations only.
         progress: called with what is being done, steps done, steps in all.
+        cuda: files that ``lipcost validate --device cuda`` wrote, to be shown beside; they change no verdict here.
 
     Returns:
         Whether every comparison is equal and every claimed guarantee kept.
 
     Raises:
-        ValueError: for an unknown method.
+        ValueError: for an unknown method, or a file that is no such one.
         OSError: if the folder cannot be written.
     """
+    gpus = [load_cuda(path) for path in cuda]
     output.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
     results = collect(methods, seed, quick, progress)
-    write(results, output)
+    write(results, output, gpus)
     return results.passed
 
 
@@ -91,11 +101,11 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def write(results: Results, output: Path) -> None:
+def write(results: Results, output: Path, gpus: Sequence[dict[str, Any]] = ()) -> None:
     """The three files of a report, in the folder ``output``; the measurements first, whatever rendering may raise."""
     data = json.dumps(results.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
     (output / "report.json").write_text(data, encoding="utf-8")
-    parts = sections(results)
+    parts = [*sections(results), *(section for gpu in gpus for section in cuda_sections(gpu))]
     (output / "report.md").write_text(markdown(results, parts), encoding="utf-8")
     (output / "index.html").write_text(html(results, parts), encoding="utf-8")
 

@@ -212,3 +212,8 @@ def test_needs_the_standard_library_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_bytes_are_whole() -> None:
+    with pytest.raises(ValueError, match=r"'rounding' must be a whole number of bytes, got 0\.5"):
+        Device.named("t4").with_figures("estimated", "a slip", rounding=0.5)

@@ -398,3 +398,9 @@ def test_inference_takes_any_module(expression: str) -> None:
     assert f"{p.network}(" in expression
     assert p.macs_forward == p.parameter_bytes == 0
     assert p.by_category["inputs"] == 2 * 3 * 8 * 8 * FLOAT
+
+
+@pytest.mark.parametrize("name", ["k", "cls", "terms"])
+def test_an_unknown_iteration_count_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match=f"aol has no iteration count '{name}'; its iteration counts: none"):
+        predict_network("XS", "aol", b=2, width=4, **{name: 3})
