@@ -15,6 +15,7 @@ from lipcost.costmodel.planner import BATCH, CIFAR_IMAGES
 
 from .formatting import print_table
 from .options import Json, integer_option, print_json
+from .progress import progress_bar
 
 if TYPE_CHECKING:
     from lipcost.costmodel.epochs import EpochFit
@@ -90,18 +91,9 @@ def _refuse(options: dict[str, Any], why: str) -> None:
 
 
 def _measure(device: str) -> Device:
-    from rich.console import Console  # torch and rich load only for this command
-    from rich.progress import Progress
-
     from lipcost.validate.calibrate import calibrate as measure
 
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("starting", total=None)
-
-        def advance(description: str, done: int, total: int) -> None:
-            progress.update(task, description=description, completed=done, total=total)
-
+    with progress_bar() as advance:
         return measure(device, progress=advance)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 
 from .formatting import print_table
 from .options import integer_option
+from .progress import progress_bar
 
 DEVICES = ("cpu", "cuda")
 
@@ -54,9 +54,8 @@ def validate(
 def _validate_cpu(output: Path, names: list[str], seed: int, quick: bool, cuda: list[Path] | None) -> bool:
     from lipcost.validate.report import run_validation
 
-    more: dict[str, Any] = {"cuda": cuda} if cuda else {}
-    with _progress() as advance:
-        passed = run_validation(output, names, seed, quick, advance, **more)
+    with progress_bar() as advance:
+        passed = run_validation(output, names, seed, quick, advance, cuda=cuda or [])
     report = json.loads((output / "report.json").read_text(encoding="utf-8"))
     _print(report["summary"])
     print(report["verdict"])
@@ -68,7 +67,7 @@ def _validate_cuda(output: Path, names: list[str], quick: bool) -> bool:
     from lipcost.validate.cuda import run_cuda
     from lipcost.validate.cuda_sections import problems, summary
 
-    with _progress() as advance:
+    with progress_bar() as advance:
         data = run_cuda(output, names, quick, advance)
     wrong = problems(data)
     _print(summary(data))
@@ -76,18 +75,6 @@ def _validate_cuda(output: Path, names: list[str], quick: bool) -> bool:
         print(problem)
     print(f"Measurements: {output / 'cuda.json'}")
     return not wrong
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """What is being done, steps done, steps in all, as a bar on a terminal."""
-    from rich.console import Console  # torch and rich load only for this command
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("starting", total=None)
-        yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
 
 
 def _print(lines: Sequence[Mapping[str, Any]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from lipcost.costmodel.devices import FIGURES
+from lipcost.costmodel.devices import ANCHOR, FIGURES
 from lipcost.costmodel.epochs import Fitted
 from lipcost.costmodel.formatting import readable
 
@@ -13,7 +13,7 @@ from ._tables import Cell, Section, Table, comparisons, counted, head, in_bytes
 from .clock import BATCH, StepTime
 from .compare import TRACKER
 from .networks import NETWORK, NetworkRow
-from .published import ANCHOR, HOURS, SOURCE, Published
+from .published import HOURS, SOURCE, Published
 from .results import Results, count
 
 Key = tuple[Mode, str]  # and a quantity

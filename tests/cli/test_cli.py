@@ -194,7 +194,7 @@ def test_validate_passes_options_on_and_reports(
 ) -> None:
     calls = []
 
-    def run_validation(output: Path, methods: list[str], seed: int, quick: bool, progress: object) -> bool:
+    def run_validation(output: Path, methods: list[str], seed: int, quick: bool, *_: object, **__: object) -> bool:
         calls.append((output, methods, seed, quick))
         (output / "report.json").write_text(
             json.dumps({"verdict": "Some.", "summary": [{"method": "soc", "mismatches": 3}]})
@@ -211,7 +211,7 @@ def test_validate_passes_options_on_and_reports(
 
 
 def test_validate_defaults_to_every_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run_validation(output: Path, methods: list[str], *_: object) -> bool:
+    def run_validation(output: Path, methods: list[str], *_: object, **__: object) -> bool:
         (output / "report.json").write_text(json.dumps({"verdict": "All.", "summary": [{"methods": methods}]}))
         return methods == list(METHODS)
 
@@ -230,7 +230,7 @@ def test_validate_adds_the_files_of_gpus(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("lipcost.validate.report.run_validation", run_validation)
     assert run(["validate", "--output", str(tmp_path)]) == 0
     assert run(["validate", "--output", str(tmp_path), "--cuda", "a.json", "--cuda", "b.json"]) == 0
-    assert calls == [{}, {"cuda": [Path("a.json"), Path("b.json")]}]
+    assert calls == [{"cuda": []}, {"cuda": [Path("a.json"), Path("b.json")]}]
 
 
 @pytest.mark.parametrize(("wrong", "code"), [([], 0), (["soc: off by one"], 1)])
