@@ -194,7 +194,7 @@ def collect(
         "format": FORMAT,
         "environment": {"device": profile.name, **profile.environment, **run},
         "profile": profile.to_dict(),
-        "memory_bytes": _memory(profile),
+        "memory_bytes": profile.available,
         "layers": [row for row, of_layer in zip(rows, of_layers, strict=True) if of_layer],
         "networks": [row for row, of_layer in zip(rows, of_layers, strict=True) if not of_layer],
         "oom": oom,
@@ -219,7 +219,7 @@ def measure(subject: Subject, meter: Meter, profile: Device, allowed: float = BU
     }
     try:
         row["predicted"] = predicted = _predicted(subject.record(), profile)
-        needed, memory = RUNS * predicted["seconds"], _memory(profile)
+        needed, memory = RUNS * predicted["seconds"], profile.available
         if predicted["allocated_bytes"] > memory:
             predicted["max_batch"] = subject.max_batch(profile)
             row["reason"] = f"needs {predicted['allocated_bytes'] / 2**30:.1f} of {memory / 2**30:.1f} GiB"
@@ -292,11 +292,6 @@ def _attempt(meter: Meter, misfits: Sequence[tuple[dict[str, Any], Subject]]) ->
     finally:
         meter.release()
     return {"name": row["name"], "seen": seen, "reason": reason}
-
-
-def _memory(profile: Device) -> int:
-    """What tensors may take, as the planner has it."""
-    return int(profile["memory"] - profile["reserved"])
 
 
 def _is_oom(error: Exception) -> bool:

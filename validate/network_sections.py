@@ -92,9 +92,11 @@ def _width(steps: list[StepTime]) -> str:
 
 
 def _step(step: StepTime) -> list[Cell]:
-    times = (step.predicted.total, step.median, min(step.measured), max(step.measured))
+    predicted = step.predicted
+    share = getattr(predicted, predicted.bound) / predicted.total
+    times = (predicted.total, step.median, min(step.measured), max(step.measured))
     return [
-        *(head(step.case.method), Cell(step.predicted.bound)),
+        *(head(step.case.method), Cell(f"{predicted.bound}, {100 * share:.0f} %")),
         *(Cell(f"{1000 * seconds:,.1f}", repr(seconds)) for seconds in times),
         *(Cell(str(len(step.measured))), Cell(f"{step.ratio:.2f}")),
     ]
