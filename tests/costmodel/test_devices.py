@@ -29,11 +29,19 @@ PEAKS = {
 
 texts = st.text(min_size=1)
 positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+
+
+def values(name: str) -> st.SearchStrategy[float]:
+    """Whole numbers of bytes, else any; zero where it may be."""
+    allowed = st.integers(1, 2**60) if FIGURES[name] == "B" else positive
+    return allowed | st.just(0) if name in ("reserved", "loading") else allowed
+
+
 figures = st.fixed_dictionaries(
     {
         name: st.builds(
             Figure,
-            value=positive | st.just(0) if name in ("reserved", "loading") else positive,
+            value=values(name),
             basis=st.sampled_from(get_args(Basis)),
             source=texts,
         )
@@ -91,8 +99,9 @@ def test_round_trip(device: Device) -> None:
         assert list(json.loads(path.read_text("utf-8"))["figures"]) == list(FIGURES)
 
 
-@given(devices, st.sampled_from(list(FIGURES)), positive)
-def test_with_figures(device: Device, name: str, value: float) -> None:
+@given(devices, st.sampled_from(list(FIGURES)), st.data())
+def test_with_figures(device: Device, name: str, data: st.DataObject) -> None:
+    value = data.draw(values(name))
     other = device.with_figures("fitted", "by hand", **{name: value})
     assert other[name] == value
     assert other.figures == {**device.figures, name: Figure(value, "fitted", "by hand")}
