@@ -14,7 +14,7 @@ report: .venv/installed ## Measure every method and write report/index.html
 	$(BIN)/lipcost validate --output report
 
 test: .venv/installed ## Tests, doctests and the documentation's code blocks
-	$(BIN)/pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n auto
 
 lint: .venv/installed ## Style
 	$(BIN)/ruff check .
