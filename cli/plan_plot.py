@@ -15,19 +15,9 @@ from matplotlib.ticker import FuncFormatter, Locator, LogLocator, NullLocator
 from lipcost.costmodel import METHODS, Device, Plan
 from lipcost.costmodel._batch import Batches
 from lipcost.costmodel._workload import workload
-from lipcost.costmodel.formatting import readable
+from lipcost.costmodel.formatting import PLOT_STYLE, readable
 
-STYLE: dict[Any, Any] = {
-    "font.size": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e4e4e4",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "lines.markersize": 7,
-    "svg.hashsalt": "lipcost",  # the same plan gives the same file
-}
+STYLE: dict[Any, Any] = {**PLOT_STYLE, "lines.markersize": 7}
 # Okabe and Ito's colours, which colour-blind people tell apart, their yellow darkened; the marker says it once more.
 COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#9A8B00")
 GREY = "#555555"

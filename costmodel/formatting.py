@@ -10,6 +10,17 @@ if TYPE_CHECKING:
 
 SI = ("", "k", "M", "G", "T", "P", "E")
 BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+# How plots look, as matplotlib's rcParams: a plain table, so that nothing here waits for matplotlib.
+PLOT_STYLE = {
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "svg.hashsalt": "lipcost",  # the same data give the same file
+}
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 

@@ -12,22 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lipcost.costmodel import METHODS, Prediction, predict
-from lipcost.costmodel.formatting import readable
+from lipcost.costmodel.formatting import PLOT_STYLE, readable
 
 from .compare import PROFILER, TRACKER
 from .networks import NETWORK
 from .results import Results
 
-STYLE: dict[Any, Any] = {
-    "font.size": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e4e4e4",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "svg.hashsalt": "lipcost",  # the same run gives the same file
-}
+STYLE: dict[Any, Any] = dict(PLOT_STYLE)
 COLOURS = ("#222222", "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#17becf")
 LOOK = {method: (COLOURS[i % 8], "osD^vP*X"[i % 8]) for i, method in enumerate(METHODS)}
 SIZES: dict[str, Any] = {"b": 256, "s": 32, "c": 64, "k": 3}

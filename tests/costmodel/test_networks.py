@@ -301,7 +301,6 @@ def test_time_needs_a_device() -> None:
             "module 1: lot takes no elements of 2 bytes; its dtypes: float32, float64",
         ),
         ({"k": 3}, "aol has no iteration count 'k'; its iteration counts: none"),
-        ({"terms": 2}, "aol has no iteration count 'terms'; its iteration counts: none"),
         ({"method": "soc", "terms": 0}, "terms must be a positive integer, got 0"),
     ],
 )
