@@ -357,3 +357,11 @@ def test_sizes_are_positive_integers(name: str, value: Any) -> None:
 def test_epochs_are_of_training(ask: Any) -> None:
     with pytest.raises(ValueError, match="epochs are of training: mode must be 'train', got 'inference'"):
         ask(device=GPU, hours=2, width=4, mode="inference")
+
+
+@pytest.mark.parametrize("memory", [2**30, 2**31 + 12345, 3 * 10**9])
+def test_a_coarse_rounding_leaves_much_to_search(memory: int) -> None:
+    """The bounds that the search starts from are far apart."""
+    batches = Batches(workload("XS", "aol", width=4))
+    b = batches.largest(memory, 2**20)
+    assert batches.peak(b, 2**20) <= memory < batches.peak(b + 1, 2**20)
