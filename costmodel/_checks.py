@@ -58,10 +58,10 @@ def check_configuration(cls: type[Method], *, b: int, s: int, c_in: int, c_out: 
     if k % 2 == 0:
         raise ValueError(f"k must be odd (an even kernel has no centre), got {k}")
     if cls.square and c_in != c_out:
-        rectangular = ", ".join(name for name, other in METHODS.items() if not other.square)
+        own = cls.name.partition("/")[0]
         raise ValueError(
             f"{cls.name} adds its input to its output and needs c_in == c_out, got {c_in} and {c_out}; "
-            f"rectangular methods: {rectangular}"
+            f"{own} takes any"
         )
     cls.check(s, k)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ._convolution import CIRCULAR, convolution, correlate
 from ._ops import circular_pad, conv2d
 from ._tape import Size, Tape
 from ._tensor import Tensor
@@ -105,14 +106,24 @@ class Method:
         raise NotImplementedError
 
 
-class CircularMethod(Method):
-    """A method whose kernel is applied by a convolution with circular padding."""
+class KernelMethod(Method):
+    """A method whose kernel is applied by a convolution with circular padding, which saves its input unpadded."""
 
     @classmethod
     def check(cls, s: int, k: int) -> None:
         """Circular padding wraps at most once."""
         if k // 2 > s:
             raise ValueError(f"{cls.name} pads circularly and needs k // 2 <= s, got k={k} and s={s}")
+
+    def input_transform(self, x: Tensor, kernel: Tensor) -> Tensor:  # type: ignore[override]
+        """Convolve."""
+        if self.holds(self.k > 1):
+            return convolution(x, kernel, self.bias, CIRCULAR)
+        return correlate(x, kernel, self.bias, CIRCULAR)
+
+
+class CircularMethod(KernelMethod):
+    """The same as published: autograd saves the padded input."""
 
     def input_transform(self, x: Tensor, kernel: Tensor) -> Tensor:  # type: ignore[override]
         """Pad, convolve."""

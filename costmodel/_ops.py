@@ -41,6 +41,14 @@ def conv_transpose2d(x: Tensor, weight: Tensor, padding: Size = 0) -> Tensor:
     return _convolution(x, weight, None, shape, macs=prod(x.shape) * prod(weight.shape[1:]))
 
 
+def weight_gradient(x: Tensor, g: Tensor, weight: Tensor, macs: Size) -> Tensor:
+    """The gradient of a convolution's weight alone, in as many MACs as the forward."""
+    out = weight.new(weight.shape)
+    variant = "1x1" if g.shape[2:] == (1, 1) else ""
+    x.tape.kernel("convolution_backward", "conv", [g, x, weight, out], macs=macs, variant=variant)
+    return out
+
+
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape, macs: Size) -> Tensor:
     """Each of the gradients of input and weight takes as many MACs as the forward; the bias's is a sum."""
     tape = x.tape

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Size = Any  # an int, or a SymPy expression with integer values
 Shape = tuple[Size, ...]
-Kind = Literal["real", "complex", "bool", "int32", "int64"]
+Kind = Literal["real", "complex", "bool", "uint8", "int32", "int64"]
 Backward = Callable[..., "Sequence[Tensor | None]"]
 
 
@@ -103,7 +103,7 @@ class Tape:
     def nbytes(self, shape: Shape, kind: Kind) -> Size:
         """Bytes of a tensor; remembered, as products of symbols take time."""
         if (shape, kind) not in self._nbytes:
-            each = {"real": self.width, "complex": 2 * self.width, "bool": 1, "int32": 4, "int64": 8}[kind]
+            each = {"real": self.width, "complex": 2 * self.width, "bool": 1, "uint8": 1, "int32": 4, "int64": 8}[kind]
             self._nbytes[shape, kind] = prod(shape) * each
         return self._nbytes[shape, kind]
 
@@ -159,6 +159,29 @@ class Tape:
         self._nodes += 1
         for index, tensor in enumerate(outputs):
             tensor.edge = (node, index)
+
+    def function(
+        self,
+        inputs: Sequence[Tensor | None],
+        forward: Callable[[], Tensor],
+        save: Callable[[Tensor], Sequence[Tensor | None]],
+        backward: Backward,
+    ) -> Tensor:
+        """An operation with a backward of its own: the mirror of ``lipcost.layers._function``.
+
+        Args:
+            inputs: the tensors that it is applied to, None for one that is left out.
+            forward: runs it; nothing inside is differentiated.
+            save: what it keeps for the backward, given its output.
+            backward: ``backward(saved, gradient)`` returns one gradient, or None, per input that is not None.
+        """
+        given = [tensor for tensor in inputs if tensor is not None]
+        wanted = self.grad_enabled and any(tensor.requires_grad for tensor in given)
+        with self.no_grad():
+            out = forward()
+            saved = save(out) if wanted else ()
+        self.attach([out], given, saved, backward)
+        return out
 
     @contextmanager
     def no_grad(self) -> Iterator[None]:

@@ -112,6 +112,12 @@ class Tensor:
         source = self if adjacent and inner == sorted(inner) and not self.cropped else self.clone()
         return source.reshape(self.shape[0], prod(self.shape[1:]))
 
+    def as_kind(self, kind: Kind, shape: Shape) -> Tensor:
+        """The same bytes as elements of another kind; used without gradient only."""
+        out = self._view(shape)
+        out.kind, out.order = kind, None
+        return out
+
     def expand(self, *shape: Size) -> Tensor:
         """Broadcast to ``shape``."""
         out = self._view(shape)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ._method import CircularMethod
-from ._ops import conv2d
+from ._correlation import absolute_correlation
+from ._method import KernelMethod
 from ._tensor import Tensor
 
 EPSILON = 1e-6
 
 
-class AOL(CircularMethod):
+class AOL(KernelMethod):
     """Prach & Lampert, ECCV 2022, Theorem 1: the kernel P diag(d), d_j = (Σ_i Σ_Δ |(P⋆P)_ij(Δ)|)^(-1/2)."""
 
     name = "aol"
@@ -17,7 +17,5 @@ class AOL(CircularMethod):
 
     def parameter_transform(self) -> tuple[Tensor]:
         """Rescale every input channel of P."""
-        p = self.weight.transpose(0, 1)  # (c_in, c_out, k, k)
-        correlation = conv2d(p, p, padding=self.k - 1)  # (c_in, c_in, 2k-1, 2k-1)
-        bound = correlation.abs().sum((1, 2, 3), keepdim=True).transpose(0, 1)  # (1, c_in, 1, 1)
-        return (self.weight / (bound + EPSILON).sqrt(),)
+        bound = absolute_correlation(self.weight.transpose(0, 1)).sum((1,))  # (c_in,)
+        return (self.weight / (bound + EPSILON).sqrt().reshape(self.c_in, 1, 1),)

@@ -11,13 +11,15 @@ from functools import partial
 from math import prod
 from typing import Any
 
+from ._bits import pack, unpack
 from ._checks import check_configuration, resolve_options
+from ._kernels import pointwise
 from ._method import Config, Method
 from ._methods import METHODS
 from ._ops import adaptive_max_pool2d, cat, extremum, pad_channels, pixel_unshuffle
 from ._tape import Shape, Tape
 from ._tensor import Tensor
-from .heads import HEADS
+from .published.heads import HEADS
 
 Factory = Callable[[Tape, Shape, bool], "Module"]
 
@@ -90,7 +92,38 @@ class Layer(Module):
 
 
 class MaxMin(Module):
-    """Channel pairs sorted; an odd last channel passes through."""
+    """Channel pairs sorted; an odd last channel passes through. It saves a bit per pair."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maximum and minimum of the pairs, written over a copy."""
+        if x.shape[1] == 1:
+            return x
+        half = (x.shape[0], x.shape[1] // 2, *x.shape[2:])
+
+        def forward() -> Tensor:
+            y = x.clone()
+            for name in ("clamp_min_", "clamp_max_"):
+                larger, other = y.window(half), x.window(half)
+                x.tape.kernel(name, "pointwise", [larger, other, larger], flops=larger.numel)
+            return y
+
+        def swapped() -> Tensor:
+            return pack(pointwise("gt", x.window(half), x.window(half), kind="bool"))
+
+        def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
+            out = g.clone()
+            mask = unpack(saved[0], half)
+            for _ in range(2):
+                chosen = pointwise("where", mask, g.window(half), g.window(half), kind="real")
+                out.window(half).copy_(chosen)
+                del chosen
+            return [out]
+
+        return x.tape.function([x], forward, lambda _: [swapped()], backward)
+
+
+class PublishedMaxMin(Module):
+    """The same as published: maximum and minimum save where they were found."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Maximum and minimum of the pairs, joined."""
@@ -258,6 +291,7 @@ def _children(module: Any) -> Sequence[Factory]:
 READERS: dict[str, Callable[[Any], Factory]] = {
     "Sequential": lambda module: partial(Sequential, factories=_children(module)),
     "MaxMin": lambda module: MaxMin,
+    "PublishedMaxMin": lambda module: PublishedMaxMin,
     "ZeroChannelPad": lambda module: partial(ZeroChannelPad, channels=module.channels),
     "FirstChannels": lambda module: partial(FirstChannels, channels=module.channels),
     "PixelUnshuffle": lambda module: partial(PixelUnshuffle, factor=module.downscale_factor),

@@ -6,7 +6,6 @@ from functools import partial
 from typing import NamedTuple
 
 from ._checks import lookup, positive, resolve_options
-from .heads import HEADS
 from .modules import (
     AdaptiveMaxPool2d,
     Factory,
@@ -14,11 +13,13 @@ from .modules import (
     Flatten,
     MaxMin,
     PixelUnshuffle,
+    PublishedMaxMin,
     Sequential,
     ZeroChannelPad,
     convolution,
     dense,
 )
+from .published.heads import HEADS
 
 CONVOLUTIONS_PER_BLOCK = 5
 KERNEL_SIZE = 3
@@ -63,11 +64,12 @@ def conv_net(
     positive("width", w)
     if w % 2:
         raise ValueError(f"width must be even, as each block halves its channels, got {w}")
-    modules: list[Factory] = [partial(ZeroChannelPad, channels=w), convolution(method, w, w, 1, **options), MaxMin]
+    activation = PublishedMaxMin if method.endswith("/published") else MaxMin
+    modules: list[Factory] = [partial(ZeroChannelPad, channels=w), convolution(method, w, w, 1, **options), activation]
     for block in range(net.blocks):
         c = w * 2**block
         k = 1 if block == net.blocks - 1 else KERNEL_SIZE
-        modules += CONVOLUTIONS_PER_BLOCK * [convolution(method, c, c, k, **options), MaxMin]
+        modules += CONVOLUTIONS_PER_BLOCK * [convolution(method, c, c, k, **options), activation]
         modules += [partial(FirstChannels, channels=c // 2), partial(PixelUnshuffle, factor=2)]
     c = w * 2**net.blocks
     modules.append(AdaptiveMaxPool2d)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ._method import CircularMethod
+from ._method import KernelMethod
 from ._tensor import Tensor
 
 
-class Standard(CircularMethod):
+class Standard(KernelMethod):
     """No constraint; the baseline of every ratio."""
 
     name = "standard"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +12,18 @@ FLOATS = (torch.float32, torch.float64, torch.bfloat16)
 FFT_FLOATS = (torch.float32, torch.float64)
 
 
-class LipschitzLayer(nn.Module):
+class _WithAlgorithms(type):
+    """Lets ``algorithm`` choose the class that is built: ``LOTConv2d(..., algorithm="published")``."""
+
+    def __call__(cls, *args: Any, algorithm: str | None = None, **arguments: Any) -> Any:
+        options: dict[str, type] = {"lipcost": cls, **cls.__dict__.get("algorithms", {})}
+        if algorithm is not None and algorithm not in options:
+            raise ValueError(f"{cls.__name__} has no algorithm {algorithm!r}; algorithms: {', '.join(options)}")
+        chosen = cls if algorithm is None else options[algorithm]
+        return type.__call__(chosen, *args, **arguments)
+
+
+class LipschitzLayer(nn.Module, metaclass=_WithAlgorithms):
     """A layer in two functions, the split that the cost model follows.
 
     * ``parameter_transform(size)``: the weights that the input meets (orthogonalisation, rescaling, power iteration),
@@ -25,7 +37,8 @@ class LipschitzLayer(nn.Module):
     * In training mode the parameter transformation runs at every call. In eval mode it runs once per state: its result
       is kept for as long as no parameter or buffer changed, moved or was replaced, and only when no parameter gradient
       is wanted (no_grad, or no parameter requires grad), so a cached call never hides a gradient. An edit through
-      ``.data`` goes unseen, as PyTorch keeps no record of it: edit under ``torch.no_grad()`` instead.
+      ``.data`` goes unseen, as PyTorch keeps no record of it: edit under ``torch.no_grad()`` instead. A compiled or
+      exported graph holds the transformation and no cache.
 
     Args:
         bias: whether a bias is learned.
@@ -72,10 +85,16 @@ class LipschitzLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to ``x``."""
         self._check_input(x)
-        return self.input_transform(x, *self._weights(tuple(x.shape[2:])))
+        return self.input_transform(x, *self._weights(self._size(x)))
+
+    def _size(self, x: Tensor) -> tuple[int, ...]:
+        """The ``size`` of the parameter transformation for an input."""
+        return tuple(x.shape[2:])
 
     def _weights(self, size: tuple[int, ...]) -> tuple[Tensor, ...]:
         wants_grad = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
+        if torch.compiler.is_compiling():  # a graph holds the transformation itself: it cannot check a cache's state
+            return self._full_precision_transform(size)
         if self.training or wants_grad:
             self._cache = None
             return self._full_precision_transform(size)
@@ -94,11 +113,8 @@ class LipschitzLayer(nn.Module):
 
     def _full_precision_transform(self, size: tuple[int, ...]) -> tuple[Tensor, ...]:
         # Autocast would run the orthogonalisation's products in half precision, which costs the guarantee.
-        device = next(self.parameters()).device.type
-        if torch.is_autocast_enabled(device):
-            with torch.autocast(device, enabled=False):
-                return self.parameter_transform(size)
-        return self.parameter_transform(size)
+        with full_precision(next(self.parameters()).device.type):
+            return self.parameter_transform(size)
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_cache": None}
@@ -129,6 +145,8 @@ class LipschitzConv2d(LipschitzLayer):
     """
 
     square: ClassVar[bool] = False
+    residual: ClassVar[bool] = False
+    even_kernels: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -143,12 +161,12 @@ class LipschitzConv2d(LipschitzLayer):
         self.in_channels = positive("in_channels", in_channels)
         self.out_channels = positive("out_channels", out_channels)
         self.kernel_size = positive("kernel_size", kernel_size)
-        if kernel_size % 2 == 0:
+        if kernel_size % 2 == 0 and not self.even_kernels:
             raise ValueError(f"kernel_size must be odd (an even kernel has no centre), got {kernel_size}")
         if self.square and in_channels != out_channels:
             raise ValueError(
                 f"{self.method} adds its input to its output and needs in_channels == out_channels, "
-                f"got {in_channels} and {out_channels}; rectangular methods: standard, aol, bcop, cayley, lot, soc"
+                f"got {in_channels} and {out_channels}; {self.method.partition('/')[0]} takes any"
             )
         super().__init__(bias, device, dtype)
 
@@ -165,6 +183,10 @@ class LipschitzConv2d(LipschitzLayer):
             )
         self._check_dtype(next(self.parameters()).dtype)
         self._check_size(x.shape[-2], x.shape[-1])
+
+    def residual_branch(self, x: Tensor) -> tuple[Tensor, str, tuple[int, int, int]]:
+        """Of a ``residual`` layer x - Vᵀ relu(Vx + b): the kernel V, its padding mode, the (c, h, w) that V meets."""
+        raise NotImplementedError
 
     def _check_size(self, h: int, w: int) -> None:
         """Refuse an image that the method cannot treat; every size is fine unless a method says otherwise."""
@@ -232,6 +254,16 @@ class CircularConv2d(LipschitzConv2d):
                 f"circular padding wraps at most once: kernel_size // 2 <= image side, "
                 f"got kernel_size={self.kernel_size} on {h}x{w}"
             )
+
+
+def autocast_enabled(device_type: str) -> bool:
+    """Whether autocast is on for a device; some, like "meta", know none."""
+    return torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)
+
+
+def full_precision(device_type: str) -> AbstractContextManager[Any]:
+    """No autocast inside."""
+    return torch.autocast(device_type, enabled=False) if autocast_enabled(device_type) else nullcontext()
 
 
 def positive(name: str, value: int) -> int:

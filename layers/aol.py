@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from ._base import CircularConv2d
+from ._conv2d import KernelConv2d
+from ._correlation import AbsoluteCorrelation
+from .published.aol import PublishedAOLConv2d
 
 
-class AOLConv2d(CircularConv2d):
+class AOLConv2d(KernelConv2d):
     r"""Convolution with the kernel :math:`P \,\mathrm{diag}(d)`, 1-Lipschitz for every P.
 
     Source: Prach & Lampert, "Almost-Orthogonal Layers for Efficient General-Purpose Lipschitz Networks", ECCV 2022,
@@ -17,9 +20,10 @@ class AOLConv2d(CircularConv2d):
     .. math:: d_j = \Big( \sum_i \sum_\Delta |(P \star P)_{ij}(\Delta)| + \varepsilon \Big)^{-1/2}
 
     with :math:`P \star P` (c_in, c_in, 2k-1, 2k-1) the correlation of P with itself over output channels and
-    :math:`\varepsilon = 10^{-6}`. Initialised at the identity (Dirac), bias zero.
+    :math:`\varepsilon = 10^{-6}`. Initialised at the identity (Dirac), bias zero. The theorem holds with circular and
+    with zero padding, which is a part of the circular convolution on a larger image.
 
-    Args and errors: those of :class:`LipschitzConv2d`.
+    Args and errors: those of :class:`Conv2d`.
 
     Example:
         >>> import torch
@@ -29,6 +33,7 @@ class AOLConv2d(CircularConv2d):
     """
 
     method = "aol"
+    algorithms: ClassVar = {"published": PublishedAOLConv2d}
     epsilon = 1e-6
 
     def reset_parameters(self) -> None:
@@ -38,7 +43,5 @@ class AOLConv2d(CircularConv2d):
             nn.init.zeros_(self.bias)
 
     def parameter_transform(self, size: tuple[int, ...]) -> tuple[Tensor]:
-        p = self.weight.transpose(0, 1)  # (c_in, c_out, k, k)
-        correlation = F.conv2d(p, p, padding=self.kernel_size - 1)  # (c_in, c_in, 2k-1, 2k-1)
-        bound = correlation.abs().sum(dim=(1, 2, 3), keepdim=True).transpose(0, 1)  # (1, c_in, 1, 1)
-        return (self.weight / (bound + self.epsilon).sqrt(),)
+        bound = AbsoluteCorrelation.of(self.weight.transpose(0, 1)).sum(1)  # (c_in,)
+        return (self.weight / (bound + self.epsilon).sqrt()[:, None, None],)

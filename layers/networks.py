@@ -11,14 +11,15 @@ from torch import nn
 from ._base import LipschitzConv2d, LipschitzLinear, positive
 from ._layers import LAYERS
 from .activations import MaxMin
-from .heads import BjorckLinear, CayleyLinear
+from .published.activations import PublishedMaxMin
+from .published.heads import PublishedBjorckLinear, PublishedCayleyLinear
 from .reshaping import FirstChannels, ZeroChannelPad
 
 CONVOLUTIONS_PER_BLOCK = 5
 KERNEL_SIZE = 3
 HEADS: dict[str, type[LipschitzLinear]] = {
-    "bcop": BjorckLinear,
-    "cayley": CayleyLinear,
+    "bcop/published": PublishedBjorckLinear,
+    "cayley/published": PublishedCayleyLinear,
 }  # the others end in a 1×1 convolution
 
 
@@ -91,17 +92,18 @@ def conv_net(
         raise ValueError(f"width must be even, as each block halves its channels, got {w}")
     factory: dict[str, Any] = {"device": device, "dtype": dtype}
     arguments = factory | options
+    activation = PublishedMaxMin if method.endswith("/published") else MaxMin
 
     def layer(c_in: int, c_out: int, k: int) -> LipschitzConv2d:
         return LAYERS[method](c_in, c_out, k, **arguments)
 
-    modules: dict[str, nn.Module] = {"pad": ZeroChannelPad(w), "first": layer(w, w, 1), "first_activation": MaxMin()}
+    modules: dict[str, nn.Module] = {"pad": ZeroChannelPad(w), "first": layer(w, w, 1), "first_activation": activation()}
     for block in range(net.blocks):
         c = w * 2**block
         k = 1 if block == net.blocks - 1 else KERNEL_SIZE
         for i in range(CONVOLUTIONS_PER_BLOCK):
             modules[f"block{block}_layer{i}"] = layer(c, c, k)
-            modules[f"block{block}_activation{i}"] = MaxMin()
+            modules[f"block{block}_activation{i}"] = activation()
         modules[f"block{block}_channels"] = FirstChannels(c // 2)
         modules[f"block{block}_unshuffle"] = nn.PixelUnshuffle(2)
     c = w * 2**net.blocks

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
-from ._base import CircularConv2d
+from ._conv2d import KernelConv2d
+from .published.standard import PublishedStandardConv2d
 
 
-class StandardConv2d(CircularConv2d):
-    """A plain stride-1 convolution with circular padding and torch.nn.Conv2d's initialisation. Not 1-Lipschitz.
+class StandardConv2d(KernelConv2d):
+    """A plain convolution with torch.nn.Conv2d's initialisation. Not 1-Lipschitz.
 
-    Args and errors: those of :class:`LipschitzConv2d`.
+    Args and errors: those of :class:`Conv2d`.
 
     Example:
         >>> import torch
@@ -20,6 +23,7 @@ class StandardConv2d(CircularConv2d):
     """
 
     method = "standard"
+    algorithms: ClassVar = {"published": PublishedStandardConv2d}
 
     def parameter_transform(self, size: tuple[int, ...]) -> tuple[Tensor]:
         return (self.weight,)

@@ -18,7 +18,10 @@ ZERO_MACS = (
     "adaptive_max_pool2d",
     "add",
     "add_",
+    "clamp_max_",
     "clamp_min",
+    "clamp_min_",
+    "clone",
     "div",
     "eye",
     "fft_fft2",
@@ -61,7 +64,7 @@ def reals_per_mac(dtype: torch.dtype) -> int:
 
 
 def fvcore_macs(layer: nn.Module, x: Tensor) -> dict[str, int]:
-    """Forward MACs by fvcore, as "conv" and "matmul", in the mode and the grad mode that are set.
+    """Forward MACs by fvcore, as "conv" and "matmul", in the mode that is set.
 
     Raises:
         ValueError: if fvcore meets an operator that neither it nor this module knows.
@@ -82,7 +85,8 @@ def fvcore_macs(layer: nn.Module, x: Tensor) -> dict[str, int]:
         **{f"aten::{name}": _traced_matmul for name in ("linear", "matmul", "mm", "bmm")},
         **{f"aten::{name}": None for name in ZERO_MACS},
     )
-    counted = analysis.by_operator()
+    with torch.no_grad():  # where the layers' own autograd functions are plain operators, which a trace shows
+        counted = analysis.by_operator()
     unsupported = sorted(analysis.unsupported_ops())
     if unsupported:
         raise ValueError(f"fvcore has no handler for {', '.join(unsupported)}; see lipcost.validate._fvcore")

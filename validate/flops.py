@@ -44,7 +44,11 @@ RULES: dict[str, str] = {
     "aten::add_": "pointwise",
     "aten::addcdiv_": "pointwise",
     "aten::addcmul_": "pointwise",
+    "aten::__rshift__": "pointwise",
+    "aten::bitwise_and": "pointwise",
+    "aten::clamp_max_": "pointwise",
     "aten::clamp_min": "pointwise",
+    "aten::clamp_min_": "pointwise",
     "aten::div": "pointwise",
     "aten::eq": "pointwise",
     "aten::gt": "pointwise",
@@ -54,6 +58,7 @@ RULES: dict[str, str] = {
     "aten::minimum": "pointwise",
     "aten::mul": "pointwise",
     "aten::mul_": "pointwise",
+    "aten::ne": "pointwise",
     "aten::neg": "pointwise",
     "aten::nll_loss_backward": "pointwise",
     "aten::nll_loss_forward": "pointwise",
@@ -168,8 +173,8 @@ def measure_flops(layer: nn.Module, x: Tensor, mode: Mode = "train") -> FlopMeas
     layer, x, gradient = warmed_up(layer, x, mode)
     train = mode == "train"
     backward = DispatchCounter()
+    by_class = fvcore_macs(layer, x)
     with torch.set_grad_enabled(train):
-        by_class = fvcore_macs(layer, x)
         with DispatchCounter() as forward:
             y = layer(x)
         if train:

@@ -15,22 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipcost.layers import (
-    AOLConv2d,
-    BCOPConv2d,
-    CayleyConv2d,
-    CPLConv2d,
-    LipschitzConv2d,
-    LOTConv2d,
-    SLLConv2d,
-    SOCConv2d,
-    StandardConv2d,
-)
+from lipcost.layers import LipschitzConv2d
 
 Module = TypeVar("Module", bound=nn.Module)
-
-LINEAR = (StandardConv2d, AOLConv2d, BCOPConv2d, CayleyConv2d, LOTConv2d, SOCConv2d)
-RESIDUAL = (CPLConv2d, SLLConv2d)  # x - Wᵀ diag(scale) relu(Wx + b), W a convolution with zero padding
 
 
 def singular_values(layer: nn.Module, input_shape: tuple[int, int, int], at: Tensor | None = None) -> Tensor:
@@ -88,8 +75,7 @@ def lipschitz_upper_bound(layer: LipschitzConv2d, input_shape: tuple[int, int, i
         The bound; for CPL and SOC, whose own estimates may fail, it may exceed 1 (see :func:`excess`).
 
     Raises:
-        ValueError: for a layer of another class, which needs its own proof, or if a weight that meets the input is not
-            finite.
+        ValueError: if a weight that meets the input is not finite.
 
     Example:
         >>> from lipcost.layers import SLLConv2d
@@ -97,12 +83,9 @@ def lipschitz_upper_bound(layer: LipschitzConv2d, input_shape: tuple[int, int, i
         >>> lipschitz_upper_bound(SLLConv2d(3, 3, 3), (3, 6, 5))
         1.0
     """
-    if isinstance(layer, LINEAR):
-        return float(singular_values(layer, input_shape)[0])
-    if isinstance(layer, RESIDUAL):
+    if layer.residual:
         return _residual_bound(_frozen_copy(layer), input_shape)
-    options = ", ".join(cls.__name__ for cls in LINEAR + RESIDUAL)
-    raise ValueError(f"no bound is proved for {type(layer).__name__}; bounded: {options}")
+    return float(singular_values(layer, input_shape)[0])
 
 
 def excess(layer: LipschitzConv2d, input_shape: tuple[int, int, int]) -> float:
@@ -165,18 +148,17 @@ def pair_ratio(layer: nn.Module, x: Tensor, y: Tensor) -> float:
     return ratio
 
 
-def _residual_bound(layer: CPLConv2d | SLLConv2d, input_shape: tuple[int, int, int]) -> float:
-    c, h, w = input_shape
-    if c != layer.in_channels:
-        raise ValueError(f"{type(layer).__name__} takes images of {layer.in_channels} channels, got {c}")
+def _residual_bound(layer: LipschitzConv2d, input_shape: tuple[int, int, int]) -> float:
+    x = torch.zeros(1, *input_shape, dtype=layer.weight.dtype, device=layer.weight.device)
     with torch.no_grad():
-        (scale,) = layer.parameter_transform((h, w))  # () or (c,)
-    root = scale.sqrt().reshape(-1, 1, 1)
+        kernel, padding_mode, inner = layer.residual_branch(x)  # T^(1/2) W (n, c, k, k), and the shape that it meets
+    k = kernel.shape[-1]
+    pads = ((k - 1) // 2, k // 2) * 2
 
-    def scaled_convolution(x: Tensor) -> Tensor:
-        return root * F.conv2d(x, layer.weight, padding=layer.kernel_size // 2)
+    def branch(x: Tensor) -> Tensor:
+        return F.conv2d(F.pad(x, pads, mode="circular" if padding_mode == "circular" else "constant"), kernel)
 
-    jacobian = _jacobian(scaled_convolution, layer.weight.new_zeros(input_shape), c * h * w)
+    jacobian = _jacobian(branch, kernel.new_zeros(inner), kernel.shape[0] * inner[1] * inner[2])
     norm = float(_svdvals(jacobian, type(layer).__name__)[0])
     return max(1.0, norm**2 - 1)
 

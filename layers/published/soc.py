@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._base import LipschitzConv2d, positive
+from .._base import LipschitzConv2d, positive
 
 # The four reshapings of a kernel (c_out, c_in, k, k) to a matrix whose spectral norms bound the convolution's: for
 # each, the axes that its columns (u) run over; the rows (v) run over the others.
@@ -17,7 +17,7 @@ COLUMNS = ((1, 3), (1, 2), (1, 2, 3), (0, 2, 3))
 ROWS = tuple(tuple(axis for axis in range(4) if axis not in columns) for columns in COLUMNS)
 
 
-class SOCConv2d(LipschitzConv2d):
+class PublishedSOCConv2d(LipschitzConv2d):
     r"""The exponential of a skew-symmetric convolution, :math:`\sum_{i \le t} L^{*i} x / i!`, zero padding.
 
     Source: Singla & Feizi, "Skew Orthogonal Convolutions", ICML 2021.
@@ -45,12 +45,12 @@ class SOCConv2d(LipschitzConv2d):
 
     Example:
         >>> import torch
-        >>> from lipcost.layers import SOCConv2d
-        >>> SOCConv2d(3, 8, 3)(torch.zeros(2, 3, 16, 16)).shape
+        >>> from lipcost.layers import LAYERS
+        >>> LAYERS["soc/published"](3, 8, 3)(torch.zeros(2, 3, 16, 16)).shape
         torch.Size([2, 8, 16, 16])
     """
 
-    method = "soc"
+    method = "soc/published"
     u1: Tensor
     v1: Tensor
     initial_iterations = 50

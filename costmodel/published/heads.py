@@ -1,10 +1,10 @@
-"""The dense layers: cost of ``lipcost.layers.CayleyLinear`` and ``BjorckLinear``."""
+"""The dense layers: cost of ``lipcost.layers.published.heads``."""
 
 from __future__ import annotations
 
-from ._method import FFT_DTYPES, Method
-from ._ops import linear
-from ._tensor import Tensor
+from .._method import FFT_DTYPES, Method
+from .._ops import linear
+from .._tensor import Tensor
 from .bcop import bjorck, spectral_norms
 from .cayley import cayley
 
@@ -21,11 +21,11 @@ class DenseMethod(Method):
         return linear(x, weight, self.bias)
 
 
-class CayleyLinear(DenseMethod):
+class PublishedCayleyLinear(DenseMethod):
     """Trockman & Kolter, ICLR 2021: the Cayley transform of αW/‖W‖."""
 
-    name = "cayley"
-    title = "Cayley, dense"
+    name = "cayley/published"
+    title = "Cayley, dense, published"
     dtypes = FFT_DTYPES
 
     def register(self) -> None:
@@ -39,11 +39,11 @@ class CayleyLinear(DenseMethod):
         return (cayley(w.reshape(1, self.c_out, self.c_in)).select(0),)
 
 
-class BjorckLinear(DenseMethod):
+class PublishedBjorckLinear(DenseMethod):
     """Anil, Lucas & Grosse, ICML 2019: Björck–Bowie iterations on W over an estimate of its spectral norm."""
 
-    name = "bcop"
-    title = "Björck, dense"
+    name = "bcop/published"
+    title = "Björck, dense, published"
     options = {"iterations": 3, "eval_iterations": 15, "power_iterations": 10}
 
     def register(self) -> None:
@@ -65,4 +65,4 @@ class BjorckLinear(DenseMethod):
             return norm
 
 
-HEADS: dict[str, type[DenseMethod]] = {"bcop": BjorckLinear, "cayley": CayleyLinear}
+HEADS: dict[str, type[DenseMethod]] = {"bcop/published": PublishedBjorckLinear, "cayley/published": PublishedCayleyLinear}

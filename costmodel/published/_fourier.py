@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ._kernels import pointwise
-from ._ops import filled
-from ._tape import Size, Tape
-from ._tensor import Tensor
+from .._kernels import pointwise
+from .._ops import filled
+from .._tape import Size, Tape
+from .._tensor import Tensor
 
 
 def centring_phase(tape: Tape, s: Size, columns: Size) -> Tensor:

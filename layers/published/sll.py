@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._base import LipschitzConv2d
+from .._base import LipschitzConv2d
 
 
-class SLLConv2d(LipschitzConv2d):
+class PublishedSLLConv2d(LipschitzConv2d):
     r"""The residual layer :math:`x \mapsto x - 2 W^\top T^{-1} \mathrm{relu}(W x + b)`, zero padding.
 
     Source: Araujo, Havens, Delattre, Allauzen & Hu, "A Unified Algebraic Perspective on Lipschitz Neural Networks",
@@ -24,13 +24,14 @@ class SLLConv2d(LipschitzConv2d):
 
     Example:
         >>> import torch
-        >>> from lipcost.layers import SLLConv2d
-        >>> SLLConv2d(8, 8, 3)(torch.zeros(2, 8, 16, 16)).shape
+        >>> from lipcost.layers import LAYERS
+        >>> LAYERS["sll/published"](8, 8, 3)(torch.zeros(2, 8, 16, 16)).shape
         torch.Size([2, 8, 16, 16])
     """
 
-    method = "sll"
+    method = "sll/published"
     square = True
+    residual = True
     epsilon = 1e-6
 
     def _register(self, factory: dict[str, Any], bias: bool) -> None:
@@ -48,6 +49,12 @@ class SLLConv2d(LipschitzConv2d):
         q = self.q.abs() + self.epsilon
         bound = (correlation * q[:, None, None]).abs().sum(dim=(1, 2, 3)) / q
         return (2 / (bound + self.epsilon),)
+
+    def residual_branch(self, x: Tensor) -> tuple[Tensor, str, tuple[int, int, int]]:
+        self._check_input(x)
+        (scale,) = self.parameter_transform(tuple(x.shape[2:]))  # () or (c,)
+        c, h, w = x.shape[1:]
+        return scale.sqrt().reshape(-1, 1, 1, 1) * self.weight, "zeros", (c, h, w)
 
     def input_transform(self, x: Tensor, scale: Tensor) -> Tensor:  # type: ignore[override]
         pad = self.kernel_size // 2

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from ._fourier import centring_phase
-from ._method import FFT_DTYPES, Method
-from ._ops import fft2, filled, ifft2, matmul, pad2d
-from ._tensor import Tensor
+from .._method import FFT_DTYPES, Method
+from .._ops import fft2, filled, ifft2, matmul, pad2d
+from .._tensor import Tensor
 
 EPSILON = 1e-4
 
 
-class LOT(Method):
+class PublishedLOT(Method):
     """Xu, Li & Li, NeurIPS 2022: (VV*)^(-1/2) V at every frequency, by coupled Newton iterations."""
 
-    name = "lot"
-    title = "LOT"
+    name = "lot/published"
+    title = "LOT, published"
     options = {"iterations": 10}
     dtypes = FFT_DTYPES
 

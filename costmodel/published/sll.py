@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from ._method import Method
-from ._ops import conv2d, conv_transpose2d
-from ._tensor import Tensor
+from .._method import Method
+from .._ops import conv2d, conv_transpose2d
+from .._tensor import Tensor
 
 EPSILON = 1e-6
 
 
-class SLL(Method):
+class PublishedSLL(Method):
     """Araujo et al., ICLR 2023, Theorem 3: x - 2 Wᵀ T⁻¹ relu(W x + b), T_i = Σ_j |WWᵀ|_ij q_j / q_i."""
 
-    name = "sll"
-    title = "SLL"
+    name = "sll/published"
+    title = "SLL, published"
     square = True
 
     def register(self) -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from itertools import product
 
-from ._kernels import stack
-from ._method import CircularMethod
-from ._ops import adjoint, filled, matmul
-from ._tape import Size
-from ._tensor import Tensor
+from .._kernels import stack
+from .._method import CircularMethod
+from .._ops import adjoint, filled, matmul
+from .._tape import Size
+from .._tensor import Tensor
 
 Blocks = dict[tuple[int, int], Tensor]
 
 
-class BCOP(CircularMethod):
+class PublishedBCOP(CircularMethod):
     """Li et al., NeurIPS 2019, Algorithm 1: the block convolution of k-1 orthogonal 2×2 kernels and a matrix."""
 
-    name = "bcop"
-    title = "BCOP"
+    name = "bcop/published"
+    title = "BCOP, published"
     options = {"iterations": 20, "power_iterations": 10}
     unrolled = True
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from ._fourier import centring_phase
-from ._method import FFT_DTYPES, Method
-from ._ops import cat, filled, inverse, irfft2, matmul, rfft2
-from ._tensor import Tensor
+from .._method import FFT_DTYPES, Method
+from .._ops import cat, filled, inverse, irfft2, matmul, rfft2
+from .._tensor import Tensor
 
 
-class Cayley(Method):
+class PublishedCayley(Method):
     """Trockman & Kolter, ICLR 2021: the Cayley transform of a skew-Hermitian matrix at every frequency."""
 
-    name = "cayley"
-    title = "Cayley"
+    name = "cayley/published"
+    title = "Cayley, published"
     dtypes = FFT_DTYPES
 
     @classmethod

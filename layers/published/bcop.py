@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._base import CircularConv2d, positive
+from .._base import CircularConv2d, positive
 
 Blocks = dict[tuple[int, int], Tensor]  # a kernel as matrices: (row, column) -> (n, n)
 
 
-class BCOPConv2d(CircularConv2d):
+class PublishedBCOPConv2d(CircularConv2d):
     r"""Orthogonal convolution: a product of 2×2 orthogonal kernels made of projectors, times an orthogonal matrix.
 
     Source: Li, Haque, Anil, Lucas, Grosse & Jacobsen, "Preventing Gradient Attenuation in Lipschitz Constrained
@@ -40,12 +40,12 @@ class BCOPConv2d(CircularConv2d):
 
     Example:
         >>> import torch
-        >>> from lipcost.layers import BCOPConv2d
-        >>> BCOPConv2d(3, 8, 3)(torch.zeros(2, 3, 16, 16)).shape
+        >>> from lipcost.layers import LAYERS
+        >>> LAYERS["bcop/published"](3, 8, 3)(torch.zeros(2, 3, 16, 16)).shape
         torch.Size([2, 8, 16, 16])
     """
 
-    method = "bcop"
+    method = "bcop/published"
     u: Tensor
     mask: Tensor
 

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._base import FFT_FLOATS, LipschitzConv2d
+from .._base import FFT_FLOATS, LipschitzConv2d
 from ._fourier import centring_phase
 
 
-class CayleyConv2d(LipschitzConv2d):
+class PublishedCayleyConv2d(LipschitzConv2d):
     r"""Orthogonal circular convolution, computed in the Fourier domain on the half spectrum of a real image.
 
     Source: Trockman & Kolter, "Orthogonalizing Convolutional Layers with the Cayley Transform", ICLR 2021.
@@ -28,12 +28,12 @@ class CayleyConv2d(LipschitzConv2d):
 
     Example:
         >>> import torch
-        >>> from lipcost.layers import CayleyConv2d
-        >>> CayleyConv2d(3, 8, 3)(torch.zeros(2, 3, 15, 16)).shape
+        >>> from lipcost.layers import LAYERS
+        >>> LAYERS["cayley/published"](3, 8, 3)(torch.zeros(2, 3, 15, 16)).shape
         torch.Size([2, 8, 15, 16])
     """
 
-    method = "cayley"
+    method = "cayley/published"
     dtypes = FFT_FLOATS
     depends_on_size = True
 

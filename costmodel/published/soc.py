@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from ._method import Method
-from ._ops import conv2d, pad_channels
-from ._tape import Size
-from ._tensor import Tensor
+from .._method import Method
+from .._ops import conv2d, pad_channels
+from .._tape import Size
+from .._tensor import Tensor
 
 # The axes of the kernel over which each pair of power vectors (u, v) runs: the four reshapings of "fantastic four".
 COLUMNS = ((1, 3), (1, 2), (1, 2, 3), (0, 2, 3))
 ROWS = ((0, 2), (0, 3), (0,), (1,))
 
 
-class SOC(Method):
+class PublishedSOC(Method):
     """Singla & Feizi, ICML 2021: the exponential of a skew-symmetric convolution, Σ_{i≤t} L^i x / i!."""
 
-    name = "soc"
-    title = "SOC"
+    name = "soc/published"
+    title = "SOC, published"
     options = {"terms": 5, "eval_terms": 12}
 
     def register(self) -> None:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._base import LipschitzConv2d, positive
+from .._base import LipschitzConv2d, positive
 
 
-class CPLConv2d(LipschitzConv2d):
+class PublishedCPLConv2d(LipschitzConv2d):
     r"""The residual layer :math:`x \mapsto x - \frac{2}{\|W\|_2^2} W^\top \mathrm{relu}(W x + b)`, zero padding.
 
     Source: Meunier, Delattre, Araujo & Allauzen, "A Dynamical System Perspective for Lipschitz Neural Networks",
@@ -38,13 +38,14 @@ class CPLConv2d(LipschitzConv2d):
 
     Example:
         >>> import torch
-        >>> from lipcost.layers import CPLConv2d
-        >>> CPLConv2d(8, 8, 3)(torch.zeros(2, 8, 16, 16)).shape
+        >>> from lipcost.layers import LAYERS
+        >>> LAYERS["cpl/published"](8, 8, 3)(torch.zeros(2, 8, 16, 16)).shape
         torch.Size([2, 8, 16, 16])
     """
 
-    method = "cpl"
+    method = "cpl/published"
     square = True
+    residual = True
     depends_on_size = True
     epsilon = 1e-6
 
@@ -78,6 +79,12 @@ class CPLConv2d(LipschitzConv2d):
         u, v = self._power_vectors(size)
         sigma = (self._conv(u) * v).sum()
         return (2 / (sigma**2 + self.epsilon),)
+
+    def residual_branch(self, x: Tensor) -> tuple[Tensor, str, tuple[int, int, int]]:
+        self._check_input(x)
+        (scale,) = self.parameter_transform(tuple(x.shape[2:]))  # () or (c,)
+        c, h, w = x.shape[1:]
+        return scale.sqrt().reshape(-1, 1, 1, 1) * self.weight, "zeros", (c, h, w)
 
     def input_transform(self, x: Tensor, scale: Tensor) -> Tensor:  # type: ignore[override]
         y = F.relu(self._conv(x, self.bias))

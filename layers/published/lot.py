@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._base import FFT_FLOATS, LipschitzConv2d, positive
+from .._base import FFT_FLOATS, LipschitzConv2d, positive
 from ._fourier import centring_phase
 
 
-class LOTConv2d(LipschitzConv2d):
+class PublishedLOTConv2d(LipschitzConv2d):
     r"""Convolution with :math:`(VV^*)^{-1/2} V` at every frequency, zero-padded before and cropped after.
 
     Source: Xu, Li & Li, "LOT: Layer-wise Orthogonal Training on Improving l2 Certified Robustness", NeurIPS 2022.
@@ -37,12 +37,12 @@ class LOTConv2d(LipschitzConv2d):
 
     Example:
         >>> import torch
-        >>> from lipcost.layers import LOTConv2d
-        >>> LOTConv2d(3, 8, 3)(torch.zeros(2, 3, 16, 16)).shape
+        >>> from lipcost.layers import LAYERS
+        >>> LAYERS["lot/published"](3, 8, 3)(torch.zeros(2, 3, 16, 16)).shape
         torch.Size([2, 8, 16, 16])
     """
 
-    method = "lot"
+    method = "lot/published"
     dtypes = FFT_FLOATS
     depends_on_size = True
 

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._base import LipschitzLinear, positive
+from .._base import LipschitzLinear, positive
 from .bcop import bjorck, spectral_norms
 from .cayley import cayley
 
 
-class CayleyLinear(LipschitzLinear):
+class PublishedCayleyLinear(LipschitzLinear):
     r"""Orthogonal dense layer: the Cayley transform of αW/‖W‖, α learned and ‖W‖ at first.
 
     Source: Trockman & Kolter, "Orthogonalizing Convolutional Layers with the Cayley Transform", ICLR 2021.
@@ -21,13 +21,13 @@ class CayleyLinear(LipschitzLinear):
 
     Example:
         >>> import torch
-        >>> from lipcost.layers import CayleyLinear
-        >>> q = CayleyLinear(4, 4).parameter_transform(())[0]
+        >>> from lipcost.layers.published.heads import PublishedCayleyLinear
+        >>> q = PublishedCayleyLinear(4, 4).parameter_transform(())[0]
         >>> torch.allclose(q @ q.T, torch.eye(4), atol=1e-5)
         True
     """
 
-    method = "cayley"
+    method = "cayley/published"
     dtypes = (torch.float32, torch.float64)  # matrix inverses know no bfloat16
 
     def _register(self, factory: dict[str, Any], bias: bool) -> None:
@@ -45,7 +45,7 @@ class CayleyLinear(LipschitzLinear):
         return (cayley(w[None])[0],)
 
 
-class BjorckLinear(LipschitzLinear):
+class PublishedBjorckLinear(LipschitzLinear):
     r"""Orthogonal dense layer: Björck–Bowie iterations on W over a power-iteration estimate of its spectral norm.
 
     Source: Anil, Lucas & Grosse, "Sorting out Lipschitz function approximation", ICML 2019; the head of BCOP's networks
@@ -67,12 +67,12 @@ class BjorckLinear(LipschitzLinear):
 
     Example:
         >>> import torch
-        >>> from lipcost.layers import BjorckLinear
-        >>> BjorckLinear(6, 4)(torch.zeros(2, 6)).shape
+        >>> from lipcost.layers.published.heads import PublishedBjorckLinear
+        >>> PublishedBjorckLinear(6, 4)(torch.zeros(2, 6)).shape
         torch.Size([2, 4])
     """
 
-    method = "bcop"
+    method = "bcop/published"
     u: Tensor
 
     def __init__(

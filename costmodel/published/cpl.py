@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from ._method import Method
-from ._ops import conv2d, conv_transpose2d
-from ._tensor import Tensor
+from .._method import Method
+from .._ops import conv2d, conv_transpose2d
+from .._tensor import Tensor
 
 EPSILON = 1e-6
 
 
-class CPL(Method):
+class PublishedCPL(Method):
     """Meunier et al., ICML 2022, Corollary 1: x - 2/‖W‖² Wᵀ relu(W x + b)."""
 
-    name = "cpl"
-    title = "CPL"
+    name = "cpl/published"
+    title = "CPL, published"
     options = {"iterations": 1, "eval_iterations": 100}
     square = True
 

@@ -1,0 +1,1 @@
+"""The methods as published: the mirror of ``lipcost.layers.published``."""
