@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := cli costmodel layers validate
 
-.PHONY: help report test lint types bench clean
+.PHONY: help report test slow lint types bench soundness clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -16,6 +16,9 @@ report: .venv/installed ## Measure every method and write report/index.html
 test: .venv/installed ## Tests, doctests and the documentation's code blocks
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n auto
 
+slow: .venv/installed ## The exhaustive suites on the published algorithms too, which no longer change
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -n auto
+
 lint: .venv/installed ## Style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -25,8 +28,12 @@ types: .venv/installed ## Static types
 	@for package in $(PACKAGES); do ln -sfn ../../../$$package build/types/lipcost/$$package; done
 	$(BIN)/mypy
 
-bench: .venv/installed ## What a prediction costs, beside one fvcore analysis
+bench: .venv/installed ## What predictions and layers cost, beside others; REFERENCE=path of the reference implementation
 	$(BIN)/python tests/benchmark.py
+	$(BIN)/python tests/bench_layers.py $(if $(REFERENCE),--reference $(REFERENCE))
+
+soundness: .venv/installed ## Whether the layers are 1-Lipschitz, for degenerate weights too; REFERENCE as above
+	$(BIN)/python tests/soundness.py --published --orthogonium $(if $(REFERENCE),--reference $(REFERENCE))
 
 clean: ## Remove everything generated, .venv included
 	rm -rf .venv build dist report *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

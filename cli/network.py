@@ -31,7 +31,9 @@ SHOWN = (
 
 def network(
     net: Annotated[str, typer.Argument(metavar="NET", help="ConvNetXS, S, M, L or, for Tiny ImageNet, TConvNetXS ….")],
-    methods: Annotated[list[str] | None, typer.Argument(metavar="[METHOD]...", help="Default: all.")] = None,
+    methods: Annotated[
+        list[str] | None, typer.Argument(metavar="[METHOD]...", help="Default: all, by the library's own algorithms.")
+    ] = None,
     *,
     b: Annotated[int, integer_option("-b", "--batch", help="Batch size.")] = 256,
     s: Annotated[int | None, integer_option("-s", "--size", help="Image side; default: the data set's.")] = None,
@@ -48,9 +50,9 @@ def network(
 
     One METHOD is shown in full, several are shown side by side.
     """
-    from lipcost.costmodel import METHODS, find_device, predict_network
+    from lipcost.costmodel import DEFAULTS, find_device, predict_network
 
-    names = list(dict.fromkeys(methods or METHODS))
+    names = list(dict.fromkeys(methods or DEFAULTS))
     how: dict[str, Any] = {"b": b, "s": s, "width": width, "classes": classes, "mode": mode, "dtype": dtype}
     how |= {"optimizer": optimizer, "weight_decay": weight_decay, "device": find_device(device) if device else None}
     found = {name: predict_network(net, name, **how) for name in names}

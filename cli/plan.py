@@ -32,7 +32,8 @@ def plan(
         str | None, typer.Option(metavar="FILE", help="A profile, as `lipcost calibrate` writes; or a shipped device.")
     ] = None,
     methods: Annotated[
-        list[str] | None, typer.Option(metavar="NAME[,NAME]...", help="Methods; default: all. May be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME[,NAME]...", help="Methods; default: the library's own. May be repeated."),
     ] = None,
     batch: Annotated[int, integer_option("-b", "--batch", help="Batch size.")] = BATCH,
     images: Annotated[int, integer_option("--images", help="Images in the training set.")] = CIFAR_IMAGES,
@@ -60,7 +61,7 @@ def plan(
         raise ValueError(f"--plot takes a file that ends in {', '.join(PLOTS)}, got {str(plot)!r}")
     profile = costmodel.find_device(gpu or device or "")
     network = find_network(net)
-    names = list(dict.fromkeys(name for each in methods or costmodel.METHODS for name in each.split(",")))
+    names = list(dict.fromkeys(name for each in methods or costmodel.DEFAULTS for name in each.split(",")))
     asked: dict[str, Any] = {"device": profile, "hours": hours, "images": images, "b": batch}
     how: dict[str, Any] = {
         "s": size,

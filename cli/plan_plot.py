@@ -12,7 +12,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, Locator, LogLocator, NullLocator
 
-from lipcost.costmodel import METHODS, Device, Plan
+from lipcost.costmodel import DEFAULTS, METHODS, PUBLISHED, Device, Plan
 from lipcost.costmodel._batch import Batches
 from lipcost.costmodel._workload import workload
 from lipcost.costmodel.formatting import PLOT_STYLE, readable
@@ -21,7 +21,13 @@ STYLE: dict[Any, Any] = {**PLOT_STYLE, "lines.markersize": 7}
 # Okabe and Ito's colours, which colour-blind people tell apart, their yellow darkened; the marker says it once more.
 COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#9A8B00")
 GREY = "#555555"
-LOOK = {method: (COLOURS[i % 8], "osD^vP*X"[i % 8]) for i, method in enumerate(METHODS)}
+MARKERS = "osD^vP*X"
+# The published algorithm has the library's own colour and marker, dashed.
+LOOK = {
+    name: (COLOURS[i], MARKERS[i], dashes)
+    for i, own in enumerate(DEFAULTS)
+    for name, dashes in ((own, "-"), (own + PUBLISHED, "--"))
+}
 
 
 def draw(
@@ -56,9 +62,10 @@ def _peaks(axes: Axes, network: str, plans: list[Plan], *, device: Device, memor
         task, rounding = workload(network, p.method, device, **how), int(device["rounding"])
         of_any = Batches(task)
         peaks = [of_any.peak(n, rounding) for n in batches]
-        colour, marker = LOOK[p.method]
+        colour, marker, dashes = LOOK[p.method]
+        style: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": dashes}
         every = [batches.index(2**i) for i in octaves[::2]]
-        axes.plot(batches, peaks, color=colour, marker=marker, markevery=every, label=METHODS[p.method].title)
+        axes.plot(batches, peaks, markevery=every, label=METHODS[p.method].title, **style)
     axes.axhline(memory, color=GREY, linestyle="--", zorder=1)
     axes.axvline(b, color=GREY, linestyle=":", zorder=1)
     axes.text(1.01, memory, readable(memory, "B"), color=GREY, va="center", transform=axes.get_yaxis_transform())
@@ -74,8 +81,8 @@ def _times(axes: Axes, family: dict[str, list[Plan]], device: Device) -> None:
     """Time of a step against the size of the network, hollow where the memory does not suffice."""
     rows = list(zip(*map(_in_order, family.values()), strict=True))
     for row in rows:
-        colour, marker = LOOK[row[0].method]
-        axes.plot(list(family), [p.seconds_per_step for p in row], color=colour)
+        colour, marker, dashes = LOOK[row[0].method]
+        axes.plot(list(family), [p.seconds_per_step for p in row], color=colour, linestyle=dashes)
         for size, p in zip(family, row, strict=True):
             face = colour if p.fits else "white"
             axes.plot(size, p.seconds_per_step, color=colour, marker=marker, markerfacecolor=face)

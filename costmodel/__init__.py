@@ -1,9 +1,9 @@
 """The cost model: FLOPs, memory, traffic and launches of 1-Lipschitz convolutions, in closed form. Needs no torch.
 
-``METHODS`` names the methods; ``predict`` gives numbers for one configuration; ``formula`` gives the expression in b,
-s, c, k and the iteration counts; ``evaluate`` applies it to arrays; ``leading_order`` gives its O(·).
-``predict_network`` gives numbers for a whole training step, on a ``Device`` also its time; ``plan``, ``max_batch``,
-``largest_width`` and ``epochs_within`` answer what fits.
+``METHODS`` names the methods, as the library computes them ("lot") and as published ("lot/published"); ``predict`` gives
+numbers for one configuration; ``formula`` gives the expression in b, s, c, k and the iteration counts; ``evaluate``
+applies it to arrays; ``leading_order`` gives its O(·). ``predict_network`` gives numbers for a whole training step, on a
+``Device`` also its time; ``plan``, ``max_batch``, ``largest_width`` and ``epochs_within`` answer what fits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._checks import lookup as lookup
+from ._methods import DEFAULTS as DEFAULTS
 from ._methods import METHODS as METHODS
+from ._methods import PUBLISHED as PUBLISHED
 from ._record import QUANTITIES as QUANTITIES
 from .devices import DEVICES as DEVICES
 from .devices import Device as Device
@@ -36,9 +38,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONV_NETS",
+    "DEFAULTS",
     "DEVICES",
     "METHODS",
     "OPTIMIZERS",
+    "PUBLISHED",
     "QUANTITIES",
     "Device",
     "NetworkPrediction",

@@ -56,12 +56,11 @@ def check_configuration(cls: type[Method], *, b: int, s: int, c_in: int, c_out: 
     for name, value in {"b": b, "s": s, "c_in": c_in, "c_out": c_out, "k": k}.items():
         positive(name, value)
     if k % 2 == 0:
-        raise ValueError(f"k must be odd (an even kernel has no centre), got {k}")
+        raise ValueError(f"k must be odd (costs are known for kernels with a centre), got {k}")
     if cls.square and c_in != c_out:
         own = cls.name.partition("/")[0]
         raise ValueError(
-            f"{cls.name} adds its input to its output and needs c_in == c_out, got {c_in} and {c_out}; "
-            f"{own} takes any"
+            f"{cls.name} adds its input to its output and needs c_in == c_out, got {c_in} and {c_out}; {own} takes any"
         )
     cls.check(s, k)
 

@@ -51,6 +51,8 @@ class Method:
     options: ClassVar[dict[str, int]] = {}
     dtypes: ClassVar[dict[str, int]] = DTYPES
     square: ClassVar[bool] = False
+    acts_on_larger: ClassVar[bool] = False
+    padding_mode: ClassVar[str] = "circular"  # of the layer whose cost it is, which is that class's default
     unrolled: ClassVar[bool] = False  # whether the program loops over k, so that k must be a number on the tape
 
     weight: Tensor
@@ -64,7 +66,14 @@ class Method:
         self.bias: Tensor | None = None
         self.register()
         if config.bias:
-            self.bias = self.parameter(self.c_out)
+            self.bias = self.parameter(self.channels[1])
+
+    @property
+    def channels(self) -> tuple[Size, Size]:
+        """(c_in, c_out) that the method itself acts on."""
+        if not self.acts_on_larger:
+            return self.c_in, self.c_out
+        return (self.c_in if self.holds(self.c_in > self.c_out) else self.c_out,) * 2
 
     @classmethod
     def check(cls, s: int, k: int) -> None:
@@ -81,7 +90,8 @@ class Method:
 
     def register(self) -> None:
         """Create the parameters (but the bias) and buffers."""
-        self.weight = self.parameter(self.c_out, self.c_in, self.k, self.k)
+        c_in, c_out = self.channels
+        self.weight = self.parameter(c_out, c_in, self.k, self.k)
 
     def parameter(self, *shape: Size) -> Tensor:
         """A new parameter."""

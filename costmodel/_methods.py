@@ -2,6 +2,9 @@
 
 from ._method import Method
 from .aol import AOL
+from .bcop import BCOP
+from .cayley import Cayley
+from .cpl import CPL
 from .published.aol import PublishedAOL
 from .published.bcop import PublishedBCOP
 from .published.cayley import PublishedCayley
@@ -10,11 +13,18 @@ from .published.lot import PublishedLOT
 from .published.sll import PublishedSLL
 from .published.soc import PublishedSOC
 from .published.standard import PublishedStandard
+from .sll import SLL
+from .soc import SOC
 from .standard import Standard
 
 METHODS: dict[str, type[Method]] = {
     "standard": Standard,
     "aol": AOL,
+    "bcop": BCOP,
+    "cayley": Cayley,
+    "cpl": CPL,
+    "sll": SLL,
+    "soc": SOC,
     "standard/published": PublishedStandard,
     "aol/published": PublishedAOL,
     "bcop/published": PublishedBCOP,
@@ -24,3 +34,6 @@ METHODS: dict[str, type[Method]] = {
     "sll/published": PublishedSLL,
     "soc/published": PublishedSOC,
 }
+PUBLISHED = "/published"
+# The library's own algorithms: what is shown where nothing is asked for.
+DEFAULTS = tuple(name for name in METHODS if not name.endswith(PUBLISHED))

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from ._checks import positive
+from ._methods import METHODS, PUBLISHED
 from ._workload import workload
 from .devices import FIGURES, Device
 from .planner import BATCH, CIFAR_IMAGES
@@ -40,7 +41,13 @@ FIGURE_SPREAD = math.log(10)
 
 @dataclass(frozen=True)
 class Count:
-    """A published count: how many epochs of training fitted into the budget."""
+    """A published count: how many epochs of training fitted into the budget.
+
+    Attributes:
+        size: of the network, a key of CONV_NETS or its short form.
+        method: whose published algorithm was timed, "lot" or "lot/published".
+        epochs: how many.
+    """
 
     size: str
     method: str
@@ -49,7 +56,13 @@ class Count:
     def __post_init__(self) -> None:
         if not 0 < self.epochs < math.inf:
             raise ValueError(f"epochs must be positive and finite, got {self.epochs!r}")
-        workload(self.size, self.method)
+        workload(self.size, self.algorithm)
+
+    @property
+    def algorithm(self) -> str:
+        """The key of METHODS: that of the published algorithm."""
+        published = self.method + PUBLISHED
+        return published if published in METHODS else self.method
 
 
 @dataclass(frozen=True)
@@ -188,7 +201,7 @@ class _Problem:
         self.anchor = {name: anchor[name] for name in FIGURES}
         self.b, self.budget = b, budget
         self.measured = budget / np.array([count.epochs for count in counts])
-        self.works = [_by_rate(tally(workload(c.size, c.method, anchor).record(b).paid())) for c in counts]
+        self.works = [_by_rate(tally(workload(c.size, c.algorithm, anchor).record(b).paid())) for c in counts]
 
     def figures(self, point: np.ndarray) -> dict[str, float]:
         fitted = {figure: math.exp(x) for x, group in zip(point, PARAMETERS.values(), strict=True) for figure in group}

@@ -91,6 +91,25 @@ class Layer(Module):
         return weights
 
 
+class OnVectors(Module):
+    """A convolution with kernel size 1 on vectors (b, c), images of one pixel."""
+
+    def __init__(self, tape: Tape, shape: Shape, train: bool, *, layer: Factory, c_in: int) -> None:
+        super().__init__(tape, shape, train)
+        expect(shape, 2, "a linear layer takes", c_in=c_in)
+        self.layer = layer(tape, (*shape, 1, 1), train)
+        self.parameters, self.buffers = self.layer.parameters, self.layer.buffers
+        self.shape = self.layer.shape[:2]
+
+    def cache(self) -> list[Tensor]:
+        """That of the convolution."""
+        return self.layer.cache()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Views around the convolution."""
+        return self.layer.forward(x.reshape(*x.shape, 1, 1)).reshape(*self.shape)
+
+
 class MaxMin(Module):
     """Channel pairs sorted; an odd last channel passes through. It saves a bit per pair."""
 
@@ -259,6 +278,10 @@ def read(module: Any) -> Factory:
     name = type(module).__name__
     if name in READERS:
         return READERS[name](module)
+    if hasattr(module, "in_features") and getattr(module, "method", None) in METHODS:
+        arguments = _arguments(module, METHODS[module.method])
+        layer = convolution(module.method, module.in_channels, module.out_channels, 1, **arguments)
+        return partial(OnVectors, layer=layer, c_in=module.in_channels)
     if hasattr(module, "parameter_transform") and hasattr(module, "kernel_size") and module.method in METHODS:
         arguments = _arguments(module, METHODS[module.method])
         return convolution(module.method, module.in_channels, module.out_channels, module.kernel_size, **arguments)
@@ -269,6 +292,12 @@ def read(module: Any) -> Factory:
 
 
 def _arguments(layer: Any, cls: type[Method]) -> dict[str, Any]:
+    stride, padding_mode = getattr(layer, "stride", 1), getattr(layer, "padding_mode", None)
+    if stride != 1 or padding_mode not in (None, cls.padding_mode):
+        raise ValueError(
+            f"the cost of {cls.name} is known for stride 1 and padding_mode {cls.padding_mode!r}, "
+            f"got {stride} and {padding_mode!r}"
+        )
     return {"bias": layer.bias is not None} | {name: getattr(layer, name) for name in cls.options}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ._batch import Batches
 from ._checks import positive
-from ._methods import METHODS
+from ._methods import DEFAULTS
 from ._workload import Workload, workload
 from .devices import Device
 from .networks import CONV_NETS, find_network
@@ -160,7 +160,7 @@ class Plan:
 
 def plan(
     network: str,
-    methods: Sequence[str] = tuple(METHODS),
+    methods: Sequence[str] = DEFAULTS,
     *,
     device: Device,
     hours: float,
@@ -172,12 +172,12 @@ def plan(
 
     Args:
         network: a name, as of ``predict_network``.
-        methods: of METHODS.
+        methods: of METHODS; default: the library's own algorithms.
         device: whose figures hold.
         hours: the budget, of wall-clock time.
         images: in the training set.
         b: batch size.
-        **how: all else that ``predict_network`` takes but the mode; iteration counts are the published ones.
+        **how: all else that ``predict_network`` takes but the mode; iteration counts are the methods' own.
 
     Raises:
         ValueError: as ``predict_network``, or for a budget that is not positive.

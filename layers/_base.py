@@ -59,7 +59,7 @@ class LipschitzLayer(nn.Module, metaclass=_WithAlgorithms):
     def __init__(self, bias: bool, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
         super().__init__()
         self._check_dtype(torch.get_default_dtype() if dtype is None else dtype)
-        self._cache: tuple[object, tuple[Tensor, ...], list[Tensor]] | None = None
+        self._cache: tuple[object, tuple[Tensor, ...], list[torch.UntypedStorage]] | None = None
         self._register({"device": device, "dtype": dtype}, bias)
         self.reset_parameters()
 
@@ -98,17 +98,17 @@ class LipschitzLayer(nn.Module, metaclass=_WithAlgorithms):
         if self.training or wants_grad:
             self._cache = None
             return self._full_precision_transform(size)
-        state = [t.detach() for t in (*self.parameters(), *self.buffers())]
+        state = [*self.parameters(), *self.buffers()]
         key = (
             size if self.depends_on_size else None,
             tuple((t.data_ptr(), t._version, t.dtype, t.device, t.shape) for t in state),
         )
         if self._cache is None or self._cache[0] != key:
             self._cache = None
-            # Out of inference mode, as the result must serve outside it too. The state is kept with the result: else
-            # its memory could become another tensor's, which would then have the same key.
+            # Out of inference mode, as the result must serve outside it too. The state's memory is kept with the
+            # result: else it could become another tensor's, which would then have the same key.
             with torch.inference_mode(False), torch.no_grad():
-                self._cache = (key, self._full_precision_transform(size), state)
+                self._cache = (key, self._full_precision_transform(size), [t.untyped_storage() for t in state])
         return self._cache[1]
 
     def _full_precision_transform(self, size: tuple[int, ...]) -> tuple[Tensor, ...]:

@@ -9,10 +9,11 @@ from torch import Tensor
 
 
 class Function(torch.autograd.Function):
-    """An operation that says itself what its backward keeps. A subclass defines ``forward``, ``setup_context`` and ``backward``.
+    """An operation that says itself what its backward keeps.
 
-    ``forward`` runs without a graph, in plain operators, and ``setup_context`` saves tensors. Called by
-    :meth:`of`, which leaves autograd out where no gradient is wanted: then tracers see the plain operators.
+    A subclass defines ``forward``, ``setup_context`` and ``backward``. ``forward`` runs without a graph, in plain
+    operators, and ``setup_context`` saves tensors. Called by :meth:`of`, which leaves autograd out where no gradient is
+    wanted: then tracers see the plain operators.
     """
 
     @classmethod

@@ -97,7 +97,8 @@ def conv_net(
     def layer(c_in: int, c_out: int, k: int) -> LipschitzConv2d:
         return LAYERS[method](c_in, c_out, k, **arguments)
 
-    modules: dict[str, nn.Module] = {"pad": ZeroChannelPad(w), "first": layer(w, w, 1), "first_activation": activation()}
+    modules: dict[str, nn.Module] = {"pad": ZeroChannelPad(w), "first": layer(w, w, 1)}
+    modules["first_activation"] = activation()
     for block in range(net.blocks):
         c = w * 2**block
         k = 1 if block == net.blocks - 1 else KERNEL_SIZE

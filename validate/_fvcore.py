@@ -18,10 +18,13 @@ ZERO_MACS = (
     "adaptive_max_pool2d",
     "add",
     "add_",
+    "amax",
+    "arange",
     "clamp_max_",
     "clamp_min",
     "clamp_min_",
     "clone",
+    "diagonal",
     "div",
     "eye",
     "fft_fft2",
@@ -32,10 +35,16 @@ ZERO_MACS = (
     "fft_rfftfreq",
     "flip",
     "linalg_inv",
+    "linalg_inv_ex",
     "linalg_vector_norm",
+    "lt",
+    "mH",
+    "mT",
     "min",
     "minimum",
     "mul",
+    "mul_",
+    "neg",
     "ones_like",
     "pad",
     "pixel_unshuffle",
@@ -48,6 +57,8 @@ ZERO_MACS = (
     "sub",
     "sum",
     "unflatten",
+    "view_as_real",
+    "where",
 )
 
 
@@ -83,6 +94,7 @@ def fvcore_macs(layer: nn.Module, x: Tensor) -> dict[str, int]:
     analysis.set_op_handle(
         **{"aten::_convolution": _traced_conv, "aten::_convolution_mode": _traced_conv_mode},
         **{f"aten::{name}": _traced_matmul for name in ("linear", "matmul", "mm", "bmm")},
+        **{"aten::baddbmm": lambda inputs, outputs: _traced_matmul(inputs[1:], outputs)},  # what is added comes first
         **{f"aten::{name}": None for name in ZERO_MACS},
     )
     with torch.no_grad():  # where the layers' own autograd functions are plain operators, which a trace shows

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from scipy.stats import spearmanr
 
-from lipcost.costmodel import METHODS, Device
+from lipcost.costmodel import DEFAULTS, Device
 from lipcost.costmodel.timing import Seconds
 from lipcost.layers import MarginCrossEntropy
 
@@ -99,7 +99,7 @@ class Clock:
 
 
 def clock(
-    methods: Sequence[str] = tuple(METHODS), seed: int = 0, quick: bool = False, progress: Progress | None = None
+    methods: Sequence[str] = DEFAULTS, seed: int = 0, quick: bool = False, progress: Progress | None = None
 ) -> Clock:
     """Calibrate this machine, then time a training step of ConvNetXS of each method.
 

@@ -33,6 +33,7 @@ RULES: dict[str, str] = {
     "aten::mm": "matmul",
     "aten::addmm": "matmul",
     "aten::bmm": "matmul",
+    "aten::baddbmm": "matmul",
     "aten::_fft_c2c": "fft_complex",
     "aten::_fft_r2c": "fft_real",
     "aten::_fft_c2r": "fft_real",
@@ -51,8 +52,10 @@ RULES: dict[str, str] = {
     "aten::clamp_min_": "pointwise",
     "aten::div": "pointwise",
     "aten::eq": "pointwise",
+    "aten::exp": "pointwise",
     "aten::gt": "pointwise",
     "aten::lerp_": "pointwise",
+    "aten::log": "pointwise",
     "aten::lt": "pointwise",
     "aten::masked_fill_": "pointwise",
     "aten::minimum": "pointwise",
@@ -70,6 +73,7 @@ RULES: dict[str, str] = {
     "aten::sgn": "pointwise",
     "aten::sqrt": "pointwise",
     "aten::sub": "pointwise",
+    "aten::sub_": "pointwise",
     "aten::threshold_backward": "pointwise",
     "aten::where": "pointwise",
     "aten::_foreach_add": "foreach",
@@ -81,6 +85,7 @@ RULES: dict[str, str] = {
     "aten::_foreach_mul_": "foreach",
     "aten::_foreach_sqrt": "foreach",
     "aten::adaptive_max_pool2d": "reduction",
+    "aten::amax": "reduction",
     "aten::linalg_vector_norm": "reduction",
     "aten::max": "reduction",
     "aten::min": "reduction",
@@ -98,6 +103,7 @@ RULES: dict[str, str] = {
     "aten::select_backward": "move",
     "aten::slice_backward": "move",
     "aten::stack": "move",
+    "aten::arange": "factory",
     "aten::eye": "factory",
     "aten::fft_fftfreq": "factory",
     "aten::fft_rfftfreq": "factory",
@@ -112,6 +118,8 @@ RULES: dict[str, str] = {
     "profiler::_record_function_enter_new": "metadata",
     "profiler::_record_function_exit": "metadata",
 }
+
+ADDED = ("aten::addmm", "aten::baddbmm")
 
 
 @dataclass(frozen=True)
@@ -240,7 +248,7 @@ class DispatchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if rule == "metadata":
             return
         if rule in ("conv", "conv_backward", "matmul"):
-            macs = _macs(rule, args[1:] if name == "aten::addmm" else args, written[0])  # a bias comes first
+            macs = _macs(rule, args[1:] if name in ADDED else args, written[0])  # what is added comes first
             self.macs += macs
             self.flops["matmul" if rule == "matmul" else "conv"] += 2 * macs
         elif rule in ("fft_complex", "fft_real"):

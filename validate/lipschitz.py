@@ -51,7 +51,7 @@ def singular_values(layer: nn.Module, input_shape: tuple[int, int, int], at: Ten
         raise ValueError(f"the point must have the input's shape {tuple(input_shape)}, got {tuple(at.shape)}")
     with torch.no_grad():
         outputs = _frozen_copy(layer)(at[None]).numel()
-    return _svdvals(_jacobian(_frozen_copy(layer), at, outputs), type(layer).__name__)
+    return _svdvals(jacobian(_frozen_copy(layer), at, outputs), type(layer).__name__)
 
 
 def lipschitz_upper_bound(layer: LipschitzConv2d, input_shape: tuple[int, int, int]) -> float:
@@ -148,6 +148,18 @@ def pair_ratio(layer: nn.Module, x: Tensor, y: Tensor) -> float:
     return ratio
 
 
+def jacobian(function: Callable[[Tensor], Tensor], point: Tensor, outputs: int) -> Tensor:
+    """The dense Jacobian (outputs, inputs) of ``function`` at ``point`` (c, h, w), in float64.
+
+    Of as many copies of the point as there are outputs, the i-th yields the i-th row: one backward does for all.
+    """
+    with torch.enable_grad():
+        points = point.detach().expand(outputs, *point.shape).clone().requires_grad_()
+        rows = function(points).reshape(outputs, outputs)
+        (matrix,) = torch.autograd.grad(rows.diagonal().sum(), points)
+    return matrix.flatten(1).double()
+
+
 def _residual_bound(layer: LipschitzConv2d, input_shape: tuple[int, int, int]) -> float:
     x = torch.zeros(1, *input_shape, dtype=layer.weight.dtype, device=layer.weight.device)
     with torch.no_grad():
@@ -158,26 +170,14 @@ def _residual_bound(layer: LipschitzConv2d, input_shape: tuple[int, int, int]) -
     def branch(x: Tensor) -> Tensor:
         return F.conv2d(F.pad(x, pads, mode="circular" if padding_mode == "circular" else "constant"), kernel)
 
-    jacobian = _jacobian(branch, kernel.new_zeros(inner), kernel.shape[0] * inner[1] * inner[2])
-    norm = float(_svdvals(jacobian, type(layer).__name__)[0])
+    matrix = jacobian(branch, kernel.new_zeros(inner), kernel.shape[0] * inner[1] * inner[2])
+    norm = float(_svdvals(matrix, type(layer).__name__)[0])
     return max(1.0, norm**2 - 1)
 
 
 def _frozen_copy(layer: Module) -> Module:
     """A copy in the same mode whose parameters want no gradient, which spares their graph."""
     return copy.deepcopy(layer).requires_grad_(False)
-
-
-def _jacobian(function: Callable[[Tensor], Tensor], point: Tensor, outputs: int) -> Tensor:
-    """The dense Jacobian (outputs, inputs) of ``function`` at ``point`` (c, h, w), in float64.
-
-    Of as many copies of the point as there are outputs, the i-th yields the i-th row: one backward does for all.
-    """
-    with torch.enable_grad():
-        points = point.detach().expand(outputs, *point.shape).clone().requires_grad_()
-        rows = function(points).reshape(outputs, outputs)
-        (jacobian,) = torch.autograd.grad(rows.diagonal().sum(), points)
-    return jacobian.flatten(1).double()
 
 
 def _svdvals(matrix: Tensor, name: str) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lipcost.costmodel import CONV_NETS, NetworkPrediction, predict_network
+from lipcost.costmodel import CONV_NETS, PUBLISHED, NetworkPrediction, predict_network
 from lipcost.layers import conv_net
 
 from ._live import Mode
@@ -21,7 +21,7 @@ from .step import StepMeasurement, measure_step
 
 NETWORK = "ConvNetXS"
 BATCHES = (2, 5)
-WIDTHS = {"lot": 4}  # of the methods whose network of full width takes minutes to measure
+WIDTHS = {"lot/published": 4}  # of the methods whose network of full width takes minutes to measure
 QUICK_BATCHES = (2,)
 QUICK_WIDTH = 4
 CHANNELS = 3  # of the images
@@ -120,11 +120,10 @@ def network_grid(methods: Sequence[str], seed: int = 0, quick: bool = False) -> 
         >>> [str(case) for case in network_grid(["lot"], quick=True)]
         ['ConvNetXS lot b=2 width=4 train', 'ConvNetXS lot b=2 width=4 inference']
     """
-    batches = QUICK_BATCHES if quick else BATCHES
     return [
         NetworkCase(method, b, _width(method, quick), mode, seed=seed)
         for method in dict.fromkeys(methods)
-        for b in batches
+        for b in (QUICK_BATCHES if quick or method.endswith(PUBLISHED) else BATCHES)
         for mode in MODES
     ]
 

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lipcost.costmodel import METHODS, Prediction, predict
+from lipcost.costmodel import DEFAULTS, METHODS, PUBLISHED, Prediction, predict
 from lipcost.costmodel.formatting import PLOT_STYLE, readable
 
 from .compare import PROFILER, TRACKER
@@ -20,11 +20,30 @@ from .results import Results
 
 STYLE: dict[Any, Any] = dict(PLOT_STYLE)
 COLOURS = ("#222222", "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#17becf")
-LOOK = {method: (COLOURS[i % 8], "osD^vP*X"[i % 8]) for i, method in enumerate(METHODS)}
+MARKERS = "osD^vP*X"
 SIZES: dict[str, Any] = {"b": 256, "s": 32, "c": 64, "k": 3}
 BATCHES = (1, 4, 16, 64, 256, 1024)
 SIDES = (4, 8, 16, 32, 64, 128)
 HOLLOW = "XS"
+
+
+class Look(NamedTuple):
+    """How a method is drawn: the published algorithm as the library's own, but hollow and dashed."""
+
+    colour: str
+    marker: str
+    face: str
+    line: str
+
+
+def look(method: str) -> Look:
+    """Of one of METHODS."""
+    own = method.removesuffix(PUBLISHED)
+    i = DEFAULTS.index(own)
+    face, line = (COLOURS[i], "-") if method == own else ("none", "--")
+    return Look(COLOURS[i], MARKERS[i], face, line)
+
+
 RATIOS: dict[str, Callable[[Prediction], int]] = {
     "MACs": lambda p: p.macs_forward + p.macs_backward,
     "FLOPs (with FFTs and inverses)": lambda p: p.flops_forward + p.flops_backward,
@@ -44,10 +63,11 @@ def diagonal(results: Results) -> tuple[Figure, str]:
             axes.plot(ends, ends, color="#999999", linewidth=1, zorder=1)
         for method in results.methods:
             points = [(r.predicted, r.measured) for r in peaks if r.case.method == method and r.by == by]
-            colour, marker = LOOK[method]
+            colour, marker, face, _ = look(method)
+            style: dict[str, Any] = {"facecolors": face, "edgecolors": colour, "marker": marker}
             x, y = np.array(points).reshape(-1, 2).T
-            axes.scatter(x, y, s=30, color=colour, marker=marker, alpha=0.7, linewidths=0)
-            axes.scatter([], [], s=40, color=colour, marker=marker, label=METHODS[method].title)
+            axes.scatter(x, y, s=30, alpha=0.7, **style)
+            axes.scatter([], [], s=40, label=METHODS[method].title, **style)
         axes.set(xscale="log", yscale="log", xlabel="predicted peak", ylabel=f"measured: {by}", aspect="equal")
         _byte_ticks(axes, "x", sizes)
         _byte_ticks(axes, "y", sizes)
@@ -69,8 +89,8 @@ def times(results: Results) -> tuple[Figure, str]:
     ]
     _points(left, here, f"{NETWORK} on this machine")
     _points(right, there, f"published, on a GPU (hollow: size {HOLLOW})")
-    for method in METHODS:
-        colour, marker = LOOK[method]
+    for method in DEFAULTS:
+        colour, marker, *_ = look(method)
         left.scatter([], [], s=40, color=colour, marker=marker, label=METHODS[method].title)
     figure.legend(*left.get_legend_handles_labels(), loc="outside right center")
     return figure, "Time of a training step: by the profile measured here, and as fitted to the published epoch counts."
@@ -91,7 +111,7 @@ def _points(axes: Axes, points: list[Point], title: str) -> None:
         ends = [min(seconds) / 1.5, max(seconds) * 1.5]
         axes.plot(ends, ends, color="#999999", linewidth=1, zorder=1)
     for point in points:
-        colour, marker = LOOK[point.method]
+        colour, marker, *_ = look(point.method)
         face = "none" if point.hollow else colour
         axes.scatter(point.predicted, point.measured, s=60, marker=marker, facecolors=face, edgecolors=colour)
     labels = {"xlabel": "predicted seconds per step", "ylabel": "measured", "title": title}
@@ -109,7 +129,9 @@ def ratios(results: Results) -> tuple[Figure, str]:
     ):
         values = [cost(p) / cost(standard) for p in predicted.values()]
         axes.axvline(1, color="#222222", linewidth=1, linestyle="--")
-        bars = axes.barh(names, values, color=[LOOK[m][0] for m in predicted], height=0.65)
+        looks = [look(m) for m in predicted]
+        style: dict[str, Any] = {"color": [each.face for each in looks], "edgecolor": [each.colour for each in looks]}
+        bars = axes.barh(names, values, height=0.65, **style)
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
         axes.bar_label(bars, [f"{value:.2f}×" for value in values], padding=4, bbox=box)
         axes.set(title=title, xlim=(0, 1.3 * max(values, default=1)))
@@ -129,8 +151,9 @@ def growth(results: Results) -> tuple[Figure, str]:
         peaks = []
         for method in results.methods:
             line = [predict(method, **sizes | {name: value}).peak_bytes for value in values]
-            colour, marker = LOOK[method]
-            axes.plot(values, line, color=colour, marker=marker, markersize=5, label=METHODS[method].title)
+            colour, marker, face, dashes = look(method)
+            style: dict[str, Any] = {"color": colour, "marker": marker, "markerfacecolor": face, "linestyle": dashes}
+            axes.plot(values, line, markersize=5, label=METHODS[method].title, **style)
             peaks += line
         axes.set(xscale="log", yscale="log", xlabel=f"{title}   ({_sizes(sizes, name)})", ylabel="predicted peak")
         axes.set_xticks(values, [str(value) for value in values])

@@ -156,12 +156,12 @@ def step_times(epochs: list[float]) -> Times:
 
 
 def _flops(count: Count) -> float:
-    p = predict_network(count.size, count.method, b=BATCH)
+    p = predict_network(count.size, count.algorithm, b=BATCH)
     return p.flops_forward + p.flops_backward + p.flops_optimizer
 
 
 def _orders(count: Count) -> float:
-    order = _order(count.method)
+    order = _order(count.algorithm)
     net = CONV_NETS[find_network(count.size)]
     sizes = [(net.width, net.image)]  # channels and side of every layer, the head last
     for block in range(net.blocks):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ._fourier import centring_phase
 from .._method import FFT_DTYPES, Method
 from .._ops import cat, filled, inverse, irfft2, matmul, rfft2
 from .._tensor import Tensor
+from ._fourier import centring_phase
 
 
 class PublishedCayley(Method):

@@ -65,4 +65,7 @@ class PublishedBjorckLinear(DenseMethod):
             return norm
 
 
-HEADS: dict[str, type[DenseMethod]] = {"bcop/published": PublishedBjorckLinear, "cayley/published": PublishedCayleyLinear}
+HEADS: dict[str, type[DenseMethod]] = {
+    "bcop/published": PublishedBjorckLinear,
+    "cayley/published": PublishedCayleyLinear,
+}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ._fourier import centring_phase
 from .._method import FFT_DTYPES, Method
 from .._ops import fft2, filled, ifft2, matmul, pad2d
 from .._tensor import Tensor
+from ._fourier import centring_phase
 
 EPSILON = 1e-4
 

@@ -1,4 +1,4 @@
-"""The table of the O(·) costs, as published."""
+"""The table of the O(·) costs, as published; the library's own algorithms keep it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("method", METHODS)
 def test_published_table(method: str) -> None:
-    flops, memory = PUBLISHED[method]
+    flops, memory = PUBLISHED[method.removesuffix("/published")]
     assert leading_order(method, "flops_forward") == flops
     assert leading_order(method, "memory") == memory
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lipcost.costmodel import METHODS, Device, epochs_within, find_device
+from lipcost.costmodel import PUBLISHED as PUBLISHED_ALGORITHM
 from lipcost.costmodel.epochs import PARAMETERS, Count, EpochFit, fit_epochs, read_counts
 
 PUBLISHED = Path(__file__).parents[2] / "validate" / "data" / "epochs-2h.csv"
@@ -31,14 +32,18 @@ MADE_UP = ANCHOR.with_figures(
 )
 
 
+# The methods whose published algorithm has a cost.
+TIMED = [name.removesuffix(PUBLISHED_ALGORITHM) for name in METHODS if name.endswith(PUBLISHED_ALGORITHM)]
+
+
 def counted(device: Device, *rows: tuple[str, str]) -> list[Count]:
     """What the rows' networks would reach on the device."""
-    return [Count(size, method, epochs_within(size, method, hours=HOURS, device=device)) for size, method in rows]
+    return [Count(size, method, epochs_within(size, method + PUBLISHED_ALGORITHM, hours=HOURS, device=device)) for size, method in rows]
 
 
 @pytest.fixture(scope="module")
 def counts() -> list[Count]:
-    return counted(MADE_UP, *((size, method) for size in ("XS", "M") for method in METHODS))
+    return counted(MADE_UP, *((size, method) for size in ("XS", "M") for method in TIMED))
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +260,7 @@ def test_published_counts() -> None:
     """Two sizes of every method but Standard. What loading does not hide comes out in the published order."""
     counts = read_counts(PUBLISHED)
     assert {count.size for count in counts} == {"XS", "M"}
-    assert {count.method for count in counts} == set(METHODS) - {"standard"}
+    assert {count.method for count in counts} == set(TIMED) - {"standard"}
     fit = fit_epochs(counts, anchor=ANCHOR, hours=HOURS)
     assert fit.median_error < 0.1
     assert fit.largest_error < 0.2

@@ -5,20 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
+from lipcost.costmodel import METHODS
 from lipcost.layers import LAYERS, FirstChannels, MaxMin, ZeroChannelPad
 
-COUNTS = [
-    ("bcop", "iterations"),
-    ("bcop", "power_iterations"),
-    ("cpl", "iterations"),
-    ("cpl", "eval_iterations"),
-    ("lot", "iterations"),
-    ("soc", "terms"),
-    ("soc", "eval_terms"),
-]
-CIRCULAR = ("standard", "aol", "bcop")
-FOURIER = ("cayley", "lot")
-RESIDUAL = ("cpl", "sll")
+COUNTS = [(method, name) for method, cls in METHODS.items() for name in cls.options]
+PUBLISHED = [name for name in LAYERS if name.endswith("/published")]
+OWN = [name for name in LAYERS if name not in PUBLISHED]
+CIRCULAR = [f"{name}{which}" for name in ("standard", "aol", "bcop") for which in ("", "/published")]
+FOURIER = ("cayley", "lot", "cayley/published", "lot/published")
+RESIDUAL = ("cpl/published", "sll/published")
 
 
 def assert_message(error: pytest.ExceptionInfo[Exception], *parts: str) -> None:
@@ -26,10 +21,35 @@ def assert_message(error: pytest.ExceptionInfo[Exception], *parts: str) -> None:
         assert part in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["stride", "padding", "dilation", "groups", "padding_mode", "nonsense"])
+@pytest.mark.parametrize("name", ["padding", "dilation", "groups", "nonsense"])
 def test_unknown_argument(method: str, name: str) -> None:
     with pytest.raises(TypeError, match=name):
         LAYERS[method](4, 4, 3, **{name: 1})
+
+
+@pytest.mark.parametrize("name", ["stride", "padding_mode"])
+@pytest.mark.parametrize("method", PUBLISHED)
+def test_the_published_layers_have_one_stride_and_padding(method: str, name: str) -> None:
+    with pytest.raises(TypeError, match=name):
+        LAYERS[method](4, 4, 3, **{name: 1})
+
+
+@pytest.mark.parametrize("value", ["reflect", "same", 1])
+@pytest.mark.parametrize("method", OWN)
+def test_padding_mode(method: str, value: object) -> None:
+    with pytest.raises(ValueError) as error:
+        LAYERS[method](4, 4, 3, padding_mode=value)
+    assert_message(error, method, "padding_mode", repr(value), *LAYERS[method].padding_modes)
+
+
+@pytest.mark.parametrize("method", OWN)
+def test_stride(method: str) -> None:
+    with pytest.raises(ValueError) as error:
+        LAYERS[method](4, 4, 3, stride=0)
+    assert_message(error, "stride", "positive integer", "0")
+    with pytest.raises(ValueError) as error:
+        LAYERS[method](4, 4, 3, stride=2)(torch.zeros(1, 4, 8, 7))
+    assert_message(error, "stride must divide", "stride=2", "8x7")
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.0, "4", True, None])
@@ -52,6 +72,7 @@ def test_counts_are_positive_integers(method: str, name: str, value: object) -> 
 
 
 @pytest.mark.parametrize("kernel_size", [2, 4])
+@pytest.mark.parametrize("method", [name for name, cls in LAYERS.items() if not cls.even_kernels])
 def test_even_kernel(method: str, kernel_size: int) -> None:
     with pytest.raises(ValueError) as error:
         LAYERS[method](4, 4, kernel_size)
@@ -62,8 +83,7 @@ def test_even_kernel(method: str, kernel_size: int) -> None:
 def test_residual_methods_are_square(method: str) -> None:
     with pytest.raises(ValueError) as error:
         LAYERS[method](4, 6, 3)
-    rectangular = [name for name in LAYERS if name not in RESIDUAL]
-    assert_message(error, method, "in_channels == out_channels", "4 and 6", *rectangular)
+    assert_message(error, method, "in_channels == out_channels", "4 and 6", method.removesuffix("/published"))
 
 
 @pytest.mark.parametrize("method", FOURIER)
@@ -101,9 +121,9 @@ def test_circular_padding_wraps_once(method: str, size: tuple[int, int]) -> None
 
 
 @pytest.mark.parametrize("size", [(4, 8), (8, 4)])
-def test_cayley_kernel_fits_the_image(size: tuple[int, int]) -> None:
+def test_the_published_cayley_kernel_fits_the_image(size: tuple[int, int]) -> None:
     with pytest.raises(ValueError) as error:
-        LAYERS["cayley"](4, 4, 5)(torch.zeros(1, 4, *size))
+        LAYERS["cayley/published"](4, 4, 5)(torch.zeros(1, 4, *size))
     assert_message(error, "kernel_size <= image side", "kernel_size=5", "{}x{}".format(*size))
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lipcost.layers import StandardConv2d
-from lipcost.layers._fourier import centring_phase
+from lipcost.layers.published._fourier import centring_phase
 
 
 @pytest.mark.parametrize("half", [True, False])

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from lipcost.layers import BjorckLinear, CayleyLinear
 from lipcost.layers._base import LipschitzLinear
+from lipcost.layers.published.heads import PublishedBjorckLinear, PublishedCayleyLinear
 
-HEADS = [CayleyLinear, BjorckLinear]
+HEADS = [PublishedCayleyLinear, PublishedBjorckLinear]
 SHAPES = [(5, 5), (6, 4), (4, 6), (1, 1), (1, 5), (5, 1)]
 CONVERGED = 100  # Björck–Bowie iterations, from any weight used here
 
@@ -34,7 +34,7 @@ def scrambled(layer: LipschitzLinear) -> LipschitzLinear:
 
 def converging(head: Head, n_in: int, n_out: int, **arguments: object) -> LipschitzLinear:
     """A random layer in eval mode, which is as orthogonal as float64 allows."""
-    if head is BjorckLinear:
+    if head is PublishedBjorckLinear:
         arguments |= {"eval_iterations": CONVERGED}
     return scrambled(head(n_in, n_out, dtype=torch.float64, **arguments)).eval()
 
@@ -71,20 +71,20 @@ def test_the_initial_layer_is_orthogonal_in_training(head: Head, shape: tuple[in
 @pytest.mark.parametrize("iterations", [1, 3])
 def test_bjorck_is_1_lipschitz_before_it_converges(iterations: int, shape: tuple[int, int]) -> None:
     """3/2 σ - 1/2 σ³ is at most 1 for σ up to 2, and so after an underestimated norm too."""
-    layer = scrambled(BjorckLinear(*shape, iterations=iterations, power_iterations=2, dtype=torch.float64))
+    layer = scrambled(PublishedBjorckLinear(*shape, iterations=iterations, power_iterations=2, dtype=torch.float64))
     assert torch.linalg.svdvals(matrix(layer)).max() <= 1 + 1e-12
 
 
 def test_cayley_against_its_definition() -> None:
     """(I + A)⁻¹ (I - A) with A = U - Uᵀ of the scaled weight."""
-    layer = converging(CayleyLinear, 4, 4)
+    layer = converging(PublishedCayleyLinear, 4, 4)
     u = (layer.alpha * layer.weight / layer.weight.norm()).detach()
     a, identity = u - u.T, torch.eye(4, dtype=u.dtype)
     torch.testing.assert_close(matrix(layer), torch.linalg.solve(identity + a, identity - a))
 
 
 def test_bjorck_finds_the_nearest_orthogonal_matrix() -> None:
-    layer = converging(BjorckLinear, 6, 4)
+    layer = converging(PublishedBjorckLinear, 6, 4)
     u, _, v = torch.linalg.svd(layer.weight.detach(), full_matrices=False)
     torch.testing.assert_close(matrix(layer), u @ v)
 
@@ -150,7 +150,7 @@ def test_eval_transforms_once(head: Head, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_only_training_moves_the_power_vector() -> None:
-    layer, x = scrambled(BjorckLinear(5, 4)), torch.randn(3, 5)
+    layer, x = scrambled(PublishedBjorckLinear(5, 4)), torch.randn(3, 5)
     u = layer.u.clone()
     evaluate(layer, x)
     assert torch.equal(layer.u, u)
@@ -160,7 +160,9 @@ def test_only_training_moves_the_power_vector() -> None:
 
 
 def test_iterations_of_each_mode() -> None:
-    layer = scrambled(BjorckLinear(5, 5, iterations=2, eval_iterations=4, power_iterations=60, dtype=torch.float64))
+    layer = scrambled(
+        PublishedBjorckLinear(5, 5, iterations=2, eval_iterations=4, power_iterations=60, dtype=torch.float64)
+    )
     w = layer.weight.detach() / torch.linalg.matrix_norm(layer.weight.detach(), 2)
     for _ in range(2):
         w = w @ (1.5 * torch.eye(5, dtype=w.dtype) - 0.5 * w.T @ w)
@@ -203,12 +205,12 @@ def test_gradient_reaches_every_parameter(head: Head, training: bool) -> None:
 
 
 def test_bfloat16() -> None:
-    y = BjorckLinear(4, 4, dtype=torch.bfloat16)(torch.zeros(2, 4, dtype=torch.bfloat16))
+    y = PublishedBjorckLinear(4, 4, dtype=torch.bfloat16)(torch.zeros(2, 4, dtype=torch.bfloat16))
     assert y.dtype == torch.bfloat16
     message = "cayley does not work in torch.bfloat16; supported: torch.float32, torch.float64"
     with pytest.raises(ValueError, match=message):
-        CayleyLinear(4, 4, dtype=torch.bfloat16)
-    moved = CayleyLinear(4, 4).to(torch.bfloat16)
+        PublishedCayleyLinear(4, 4, dtype=torch.bfloat16)
+    moved = PublishedCayleyLinear(4, 4).to(torch.bfloat16)
     with pytest.raises(ValueError, match=message):
         moved(torch.zeros(2, 4, dtype=torch.bfloat16))
 
@@ -231,4 +233,4 @@ def test_features_are_positive_integers(head: Head, name: str, value: object) ->
 @pytest.mark.parametrize("name", ["iterations", "eval_iterations", "power_iterations"])
 def test_counts_are_positive_integers(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be a positive integer, got 0"):
-        BjorckLinear(4, 4, **{name: 0})
+        PublishedBjorckLinear(4, 4, **{name: 0})

@@ -14,9 +14,6 @@ from lipcost.costmodel import networks as mirrored
 from lipcost.layers import (
     CONV_NETS,
     LAYERS,
-    BCOPConv2d,
-    BjorckLinear,
-    CayleyLinear,
     FirstChannels,
     LipschitzConv2d,
     MarginCrossEntropy,
@@ -25,6 +22,8 @@ from lipcost.layers import (
     conv_net,
     networks,
 )
+from lipcost.layers.published.bcop import PublishedBCOPConv2d
+from lipcost.layers.published.heads import PublishedBjorckLinear, PublishedCayleyLinear
 from lipcost.validate import pair_ratio
 
 PUBLISHED = {  # name: width, blocks, classes, side of the images
@@ -43,7 +42,9 @@ CHEAP: dict[str, dict[str, int]] = {  # fewer iterations: less time, nothing els
     "lot": {"iterations": 2},
     "soc": {"terms": 2, "eval_terms": 3},
 }
-METHODS = "standard, aol, bcop, cayley, cpl, lot, sll, soc"
+CHEAP |= {f"{method}/published": counts for method, counts in CHEAP.items()}
+METHODS = "standard, aol, bcop, cayley, cpl, lot, sll, soc, standard/published, "
+HEADS = {"bcop/published": PublishedBjorckLinear, "cayley/published": PublishedCayleyLinear}
 
 
 def convolutions(net: nn.Module) -> list[tuple[int, int, int]]:
@@ -158,13 +159,13 @@ def test_all_layers_are_of_the_method(method: str) -> None:
 def test_head(method: str) -> None:
     net = small(method)
     head, n = net.head, 4 * 2**5
-    if method in ("bcop", "cayley"):
-        assert type(head) is {"bcop": BjorckLinear, "cayley": CayleyLinear}[method]
+    if method in HEADS:
+        assert type(head) is HEADS[method]
         assert (head.in_features, head.out_features) == (n, n)
     else:
         assert type(head) is LAYERS[method]
         assert (head.in_channels, head.out_channels, head.kernel_size) == (n, n, 1)
-    if method == "bcop":
+    if method == "bcop/published":
         assert (head.iterations, head.eval_iterations) == (3, 15)
 
 
@@ -197,8 +198,8 @@ def test_classes_and_width() -> None:
 
 
 def test_options_reach_every_convolution_but_no_dense_head() -> None:
-    net = small("bcop", iterations=7, power_iterations=4)
-    layers = [module for module in net if isinstance(module, BCOPConv2d)]
+    net = small("bcop/published", iterations=7, power_iterations=4)
+    layers = [module for module in net if isinstance(module, PublishedBCOPConv2d)]
     assert {(layer.iterations, layer.power_iterations) for layer in layers} == {(7, 4)}
     assert (net.head.iterations, net.head.power_iterations) == (3, 10)
     terms = {(m.terms, m.eval_terms) for m in small("soc", terms=2, eval_terms=3) if isinstance(m, LipschitzConv2d)}

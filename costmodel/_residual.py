@@ -1,0 +1,67 @@
+"""The residual layers of CPL and SLL: the mirror of ``lipcost.layers._residual``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ._convolution import ZEROS, correlate, correlate_adjoint, kernel_gradient
+from ._method import Method
+from ._ops import pad_channels
+from ._tensor import Tensor
+
+EPSILON = 1e-6
+
+
+class ResidualMethod(Method):
+    """x - Vᵀ relu(V x + b'), V and b' scaled from the kernel and the bias by the method."""
+
+    acts_on_larger = True
+    padding_mode = ZEROS
+
+    def parameter_transform(self) -> tuple[Tensor, ...]:
+        """V and b'."""
+        scale = 2**0.5 / (self.squared_norm() + EPSILON).sqrt()
+        kernel = scale.reshape(*scale.shape or (1,), 1, 1, 1) * self.weight
+        return (kernel,) if self.bias is None else (kernel, scale * self.bias)
+
+    def squared_norm(self) -> Tensor:
+        """What W is divided by, squared."""
+        raise NotImplementedError
+
+    def input_transform(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        """The residual step on the larger number of channels."""
+        if self.holds(self.c_out > self.c_in):
+            x = pad_channels(x, self.c_out)
+        return residual(x, kernel, bias, self.padding_mode).slice(1, self.c_out)
+
+
+def residual(x: Tensor, kernel: Tensor, bias: Tensor | None, mode: str) -> Tensor:
+    """x - Vᵀ relu(V x + b), saving x, V and b."""
+    needs = x.requires_grad
+
+    def forward() -> Tensor:
+        y = rectified(x, kernel, bias, mode)
+        return correlate_adjoint(y, -kernel, mode).add_(x)
+
+    def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
+        x, kernel, bias = saved
+        assert x is not None
+        assert kernel is not None
+        y = rectified(x, kernel, bias, mode)
+        h = correlate(g, -kernel, None, mode)
+        h.tape.kernel("threshold_backward", "pointwise", [h, y, h, h], flops=h.numel)
+        to_kernel = kernel_gradient(x, h, kernel, mode)
+        other = kernel_gradient(g, y, kernel, mode)
+        to_kernel.tape.kernel("sub_", "pointwise", [to_kernel, other, to_kernel], flops=to_kernel.numel)
+        del y, other
+        to_bias = [] if bias is None else [h.sum((0, 2, 3))]
+        return [correlate_adjoint(h, kernel, mode).add_(g) if needs else None, to_kernel, *to_bias]
+
+    return x.tape.function([x, kernel, bias], forward, lambda _: [x, kernel, bias], backward)
+
+
+def rectified(x: Tensor, kernel: Tensor, bias: Tensor | None, mode: str) -> Tensor:
+    """relu(V x + b)."""
+    y = correlate(x, kernel, bias, mode)
+    y.tape.kernel("clamp_min_", "pointwise", [y, y], flops=y.numel)
+    return y

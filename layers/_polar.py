@@ -1,0 +1,194 @@
+"""The polar factor of matrices, the nearest ones with orthonormal columns, by matrix products alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._function import Function
+
+Step = tuple[float, float, float]
+Trail = list[tuple[Tensor, Tensor, Tensor]]
+
+MARGIN = 1.01  # rounding may lift singular values above 1, where the early polynomials are steep
+GUARD = (1.5, -0.5)
+
+
+def polar(w: Tensor, iterations: int) -> Tensor:
+    r"""The polar factors :math:`w (w^*w)^{-1/2}` of matrices w (b, n, m), real or complex, with every norm at most 1.
+
+    Source: Amsel, Persson, Musco & Gower, "The Polar Express: Optimal Matrix Sign Methods and Their Application to the
+    Muon Algorithm", 2025; Björck & Bowie 1971 for the last step.
+
+    With :math:`X_0 = w / \|w^*w\|_F^{1/2}`, whose norm is at most 1, and :math:`G = X^*X`
+
+    .. math:: X \leftarrow X (a I + b G + c G^2), \quad\text{at last}\quad X \leftarrow X (\tfrac32 I - \tfrac12 G)
+
+    with the coefficients of :func:`coefficients`. The singular vectors stay, each singular value follows an odd
+    polynomial from [0, 1] to [0, 1]. The last step maps all of [0, √3] to at most 1, so that the result is a
+    contraction up to the rounding of one product, for any w: zero matrices give zero, singular ones a contraction.
+
+    The gradient is that of the iteration for a constant scale. The scale's own part vanishes where the iteration
+    has converged, as the polar factor knows no scale. Matrices without an entry above √tiny count as zero.
+
+    Args:
+        w: the matrices, finite.
+        iterations: polynomials, each three products.
+
+    Example:
+        >>> import torch
+        >>> from lipcost.layers._polar import polar
+        >>> polar(torch.tensor([[[0.0, -2.0], [1.0, 0.0]]]), iterations=8)
+        tensor([[[ 0., -1.],
+                 [ 1.,  0.]]])
+    """
+    return Polar.of(w, iterations)
+
+
+class Polar(Function):
+    """:func:`polar`, saving w alone."""
+
+    @staticmethod
+    def forward(w: Tensor, iterations: int) -> Tensor:
+        return polar_factor(w, iterations)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
+        w, ctx.iterations = inputs
+        ctx.save_for_backward(w)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        return polar_gradient(g, ctx.saved_tensors[0], ctx.iterations), None
+
+
+def polar_factor(w: Tensor, iterations: int) -> Tensor:
+    """:func:`polar` outside the graph."""
+    if w.shape[-2] < w.shape[-1]:
+        return polar_factor(w.mH, iterations).mH
+    x = w / upper_bound(w)
+    for a, b, c in polynomials(iterations, x.dtype):
+        gram = x.mH @ x
+        x = torch.baddbmm(x, x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), beta=a)
+    return guard(x)
+
+
+def polar_gradient(g: Tensor, w: Tensor, iterations: int) -> Tensor:
+    """The gradient of w, where that of ``polar(w, iterations)`` is ``g``."""
+    if w.shape[-2] < w.shape[-1]:
+        return polar_gradient(g.mH, w.mH, iterations).mH
+    scale = upper_bound(w)
+    x, trail = iterate(w / scale, iterations)
+    return trail_gradient(guard_gradient(g, x), trail) / scale
+
+
+def iterate(x: Tensor, iterations: int) -> tuple[Tensor, Trail]:
+    """X behind the last polynomial, which only the :func:`guard` awaits, and X, G, b G + c G² of each before."""
+    trail = []
+    for a, b, c in polynomials(iterations, x.dtype):
+        gram = x.mH @ x
+        inner = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        trail.append((x, gram, inner))
+        x = torch.baddbmm(x, x, inner, beta=a)
+    return x, trail
+
+
+def trail_gradient(g: Tensor, trail: Trail) -> Tensor:
+    """The gradient of the first X, where that of the last is ``g``; each step leaves the trail behind.
+
+    With S = X*g + g*X a step's is g (a I + b G + c G²) + X (b S + c (S G + G S)), in four products.
+    """
+    for a, b, c in reversed(polynomials(len(trail), g.dtype)):
+        x, gram, inner = trail.pop()
+        s = x.mH @ g
+        s = s + s.mH
+        g = torch.baddbmm(g, g, inner, beta=a)
+        s = torch.baddbmm(s, s, gram, beta=b / 2, alpha=c)
+        g = torch.baddbmm(g, x, s + s.mH)
+    return g
+
+
+def upper_bound(w: Tensor) -> Tensor:
+    """The Schatten 4-norms (b, 1, 1), at least the spectral norms; 1 or less for matrices that count as zero."""
+    largest = w.abs().amax((-2, -1), keepdim=True)
+    largest = largest + (largest < torch.finfo(w.dtype).tiny ** 0.5)
+    x = w / largest
+    # An entry of modulus 1 makes the norm 1 or more: only that of matrices that count as zero is less.
+    return largest * torch.linalg.vector_norm(x.mH @ x, dim=(-2, -1), keepdim=True).sqrt().clamp_min(1)
+
+
+def guard(x: Tensor) -> Tensor:
+    """X (3/2 I - 1/2 G): at most 1 from [0, √3]."""
+    linear, cubic = GUARD
+    return torch.baddbmm(x, x, x.mH @ x, beta=linear, alpha=cubic)
+
+
+def guard_gradient(g: Tensor, x: Tensor) -> Tensor:
+    """The gradient of x: g (3/2 I - 1/2 G) - 1/2 X S."""
+    linear, cubic = GUARD
+    out = torch.baddbmm(g, g, x.mH @ x, beta=linear, alpha=cubic)
+    of_gram = x.mH @ g
+    return torch.baddbmm(out, x, of_gram + of_gram.mH, alpha=cubic)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def polynomials(iterations: int, dtype: torch.dtype) -> tuple[Step, ...]:
+    r"""The coefficients (a, b, c) of as many odd polynomials a x + b x³ + c x⁵, each optimal behind the one before.
+
+    The minimax polynomial to a constant on [l, 1] has a maximum at some q < 1, a minimum at an r between q and 1, the
+    maximum's value at 1 and the minimum's at l. Its derivative is a multiple of :math:`(x^2-q^2)(x^2-r^2)`, and
+    p(q) = p(1) holds where
+
+    .. math:: r^2 = \frac{2q^3 + 4q^2 + 6q + 3}{5(2q+1)}.
+
+    Divided by p(1) it maps [0, 1] to [0, 1] and [l, 1] to [p(l), 1], where the next polynomial begins. From the last,
+    which ends at 1 - √eps, as the guard squares that, bisection gives q and then l. For l near 1 it is Newton-Schulz,
+    (15 x - 10 x³ + 3 x⁵) / 8. A polynomial whose slope at 1 exceeds 1 is stretched to [0, MARGIN].
+
+    Example:
+        >>> import torch
+        >>> from lipcost.layers._polar import polynomials
+        >>> [round(c, 2) for c in polynomials(8, torch.float64)[0]]
+        [4.21, -12.26, 8.92]
+    """
+    return _polynomials(iterations, torch.finfo(dtype).eps)
+
+
+@lru_cache
+def _polynomials(iterations: int, eps: float) -> tuple[Step, ...]:
+    lower, steps = 1 - math.sqrt(eps), []
+    for _ in range(iterations):
+        q = _root(lambda q, lower=lower: _minimum(q) / _maximum(q) - lower, 0.3, 1.0)
+        squares, top = (q**2, _square_of_minimiser(q)), _maximum(q)
+        a, b, c = 15 * squares[0] * squares[1] / top, -5 * sum(squares) / top, 3 / top
+        stretch = MARGIN if a + 3 * b + 5 * c > 1 else 1.0
+        lower = stretch * _root(lambda x, p=(a, b, c, lower): x * (p[0] + x**2 * (p[1] + x**2 * p[2])) - p[3], 0.0, q)
+        steps.append((a / stretch, b / stretch**3, c / stretch**5))
+    return tuple(reversed(steps))
+
+
+def _square_of_minimiser(q: float) -> float:
+    return (2 * q**3 + 4 * q**2 + 6 * q + 3) / (5 * (2 * q + 1))
+
+
+def _maximum(q: float) -> float:
+    """15 p(q) for p' = (x² - q²)(x² - r²)."""
+    return 10 * _square_of_minimiser(q) * q**3 - 2 * q**5
+
+
+def _minimum(q: float) -> float:
+    """15 p(r)."""
+    r = math.sqrt(_square_of_minimiser(q))
+    return 10 * q**2 * r**3 - 2 * r**5
+
+
+def _root(increasing: Callable[[float], float], low: float, high: float) -> float:
+    """By bisection, to the last bit."""
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if increasing(middle) < 0 else (low, middle)
+    return middle

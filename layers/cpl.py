@@ -1,0 +1,117 @@
+"""CPL: convex potential layers."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ._base import positive
+from ._convolution import CIRCULAR, Convolution, correlate, correlate_adjoint
+from ._norms import GRAM_ITERATIONS, gram_bound, kernel_spectrum
+from ._residual import ResidualConv2d
+from .published.cpl import PublishedCPLConv2d
+
+
+class CPLConv2d(ResidualConv2d):
+    r"""The residual layer :math:`x \mapsto x - \frac{2}{\sigma^2 + \varepsilon} W^\top \mathrm{relu}(W x + b)`.
+
+    Source: Meunier, Delattre, Araujo & Allauzen, "A Dynamical System Perspective for Lipschitz Neural Networks",
+    ICML 2022, Corollary 1. 1-Lipschitz where :math:`\sigma \ge \|W\|_2`; ε = 10⁻⁶.
+
+    In eval σ is an upper bound for images of the given size, so the layer is 1-Lipschitz: Gram iteration (see
+    :func:`lipcost.layers._norms.gram_bound`) at every frequency. In training σ is an estimate from below, by
+    ``iterations`` steps of the power method from the buffer ``u``, as published, but on an image of a size of its own
+    and with circular padding: nearly the largest norm over all frequencies, which those on images do not exceed. It is
+    computed as :math:`x - V^\top \mathrm{relu}(V x + b')`, V and b' being W and b times
+    :math:`(2/(\sigma^2 + \varepsilon))^{1/2}`, and saves nothing but x.
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, padding_mode, bias, device, dtype: as of :class:`Conv2d`.
+        iterations: power iterations per training step.
+        eval_iterations: Gram iterations in eval, each of which halves the logarithm of the bound's error.
+
+    Raises:
+        ValueError: as :class:`Conv2d`, or if an iteration count is not a positive integer.
+
+    Example:
+        >>> import torch
+        >>> from lipcost.layers import CPLConv2d
+        >>> CPLConv2d(3, 8, 3)(torch.zeros(2, 3, 16, 16)).shape
+        torch.Size([2, 8, 16, 16])
+    """
+
+    method = "cpl"
+    algorithms: ClassVar = {"published": PublishedCPLConv2d}
+    depends_on_size = True
+    first_iterations = 20
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        iterations: int = 1,
+        eval_iterations: int = GRAM_ITERATIONS,
+        stride: int = 1,
+        padding_mode: str | None = None,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.iterations = positive("iterations", iterations)
+        self.eval_iterations = positive("eval_iterations", eval_iterations)
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            padding_mode=padding_mode,
+            bias=bias,
+            device=device,
+            dtype=dtype,
+        )
+
+    def _register(self, factory: dict[str, Any], bias: bool) -> None:
+        super()._register(factory, bias)
+        # The norm at a frequency changes little between neighbours on a grid of a few times k.
+        side = 1 if self.kernel_size == 1 else 4 * self.kernel_size
+        self.register_buffer("u", torch.empty(1, self.channels[0], side, side, **factory))
+
+    def reset_parameters(self) -> None:
+        """Kernel Xavier normal, bias uniform in ±1/√fan_in, the power vector after some iterations from a fixed one."""
+        super().reset_parameters()
+        nn.init.xavier_normal_(self.weight)
+        if self.u.is_meta:
+            return
+        # sin(i²) looks random and is a function of i.
+        i = torch.arange(self.u.numel(), dtype=torch.float64, device=self.u.device)
+        self.u.copy_(i.square().add(1).sin().reshape(self.u.shape))
+        self._power_vectors(self.first_iterations)
+
+    def _squared_norm(self, size: tuple[int, ...]) -> Tensor:
+        if self.training:
+            u, v = self._power_vectors(self.iterations)
+            sigma = (Convolution.of(u, self.weight, None, CIRCULAR) * v).sum()
+        else:
+            sigma = gram_bound(self._matrices(size), self.eval_iterations).amax()
+        return sigma**2
+
+    @torch.no_grad()
+    def _power_vectors(self, iterations: int) -> tuple[Tensor, Tensor]:  # both as self.u
+        u, tiny = self.u, torch.finfo(self.u.dtype).tiny
+        for _ in range(iterations):
+            v = correlate(u, self.weight, None, CIRCULAR)
+            v = v / v.norm().clamp_min(tiny)
+            image = correlate_adjoint(v, self.weight, CIRCULAR)
+            norm = image.norm()
+            u = torch.where(norm > 0, image / norm.clamp_min(tiny), u)  # zero weights leave the vector as it is
+        self.u.copy_(u)
+        return u, v
+
+    def _matrices(self, size: tuple[int, ...]) -> Tensor:
+        """The matrices (m, n, n) whose largest norm is at least the convolution's."""
+        weight = self.weight.to(torch.promote_types(self.weight.dtype, torch.float32))
+        return weight.flatten(1)[None] if self.kernel_size == 1 else kernel_spectrum(weight, size, self.padding_mode)

@@ -1,0 +1,175 @@
+"""The layers side by side: lipcost's, the published algorithms, orthogonium's (if installed) and the reference's.
+
+Run by ``make bench``; by ``make bench REFERENCE=path`` also beside a checkout of the reference implementation. All run
+in one process, in turns. It asserts nothing; it says what is required of the ratios and whether that holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from bench_accuracy import ORTHOGONAL, Accuracy, Shape, measure_accuracy
+from bench_tasks import Layers, Networks, Row, measure
+from peers import contestants
+
+from lipcost.cli.formatting import print_table
+from lipcost.layers import LAYERS
+from lipcost.validate.calibrate import _environment
+from lipcost.validate.report import environment
+
+METHODS = tuple(method for method in LAYERS if "/" not in method)
+ROUNDS, QUICK_ROUNDS = 5, 2
+PER_LAYER = 4  # times as many rounds for one layer, which is fast
+QUICK_BATCH = 4
+TITLES = {"layer": "One layer", "network": "A training step of ConvNetXS"}
+FIGURES = {"saved": "saved bytes", "peak": "peak bytes", "train": "train", "cached": "cached eval"}
+# Of ConvNetXS, own over the reference's: for all methods but those listed.
+REQUIRED: dict[str, tuple[float, dict[str, float]]] = {
+    "peak": (0.5, {"lot": 0.15, "cayley": 0.35}),
+    "train": (1.0, {"bcop": 0.6, "cayley": 0.6, "soc": 0.6, "lot": 0.35}),
+    "cached": (1.0, {}),
+}
+
+Result = dict[str, Any]
+
+
+def run(methods: Sequence[str], *, reference: Path | None, device: str, rounds: int, quick: bool) -> Result:
+    """Everything measured."""
+    load = os.getloadavg()[0]
+    layers, nets, shape = Layers(device), Networks(device), Shape()
+    if quick:
+        layers, nets, shape = Layers(device, b=QUICK_BATCH, c=16), Networks(device, b=QUICK_BATCH), Shape(c=16)
+    rows: dict[str, list[Row]] = {"layer": [], "network": []}
+    accuracy: list[Accuracy] = []
+    for method in methods:
+        print(f"{method} ...", file=sys.stderr, flush=True)
+        rivals = contestants(method, reference)
+        rows["layer"] += measure(layers, rivals, PER_LAYER * rounds)
+        rows["network"] += measure(nets, [peer for peer in rivals if peer.net is not None], rounds)
+        if method in ORTHOGONAL:
+            accuracy += measure_accuracy(method, device, PER_LAYER * rounds, shape)
+    return {
+        "environment": environment() | _environment("cuda" if device == "cuda" else "cpu", load) | _gpu(device),
+        "sizes": {"layer": vars(layers), "network": vars(nets), "rounds": rounds},
+        **rows,
+        "requirements": [] if quick else list(check(rows["network"])),  # they are of the full sizes
+        "accuracy": accuracy,
+    }
+
+
+def check(rows: Sequence[Row]) -> Iterable[Result]:
+    """The required ratios of the networks and those found."""
+    for row in rows:
+        base = baseline(row, rows)
+        if row.by == "lipcost" and base.by != row.by:
+            for name, (limit, of_method) in REQUIRED.items():
+                ratio, most = ratio_to(row, base, name), of_method.get(row.method, limit)
+                yield {
+                    "method": row.method,
+                    "figure": name,
+                    "base": base.by,
+                    "ratio": ratio,
+                    "required": most,
+                    "ok": ratio is not None and ratio <= most,
+                }
+
+
+def baseline(row: Row, rows: Sequence[Row]) -> Row:
+    """What ``row`` is divided by: the reference's row of the method, else the published one's, else its own."""
+    same = {each.by: each for each in rows if each.method == row.method}
+    return same.get("reference") or same.get("published") or row
+
+
+def ratio_to(row: Row, base: Row, name: str) -> float | None:
+    """Of one figure; None where there is none."""
+    value, other = row.figure(name), base.figure(name)
+    return None if value is None or not other else value / other
+
+
+def show(result: Result) -> None:
+    """Print the tables."""
+    print(" · ".join(f"{name} {value}" for name, value in result["environment"].items()))
+    for name, title in TITLES.items():
+        sizes = ", ".join(f"{key}={value}" for key, value in result["sizes"][name].items() if key != "device")
+        print(f"\n{title}, {sizes}: × the baseline, times the least (the median)\n")
+        rows = result[name]
+        figures = [figure for figure in FIGURES if any(row.figure(figure) is not None for row in rows)]
+        header = ["method", "by", *(cell for figure in figures for cell in (_title(figure), "×"))]
+        print_table(header, [_cells(row, rows, figures) for row in rows])
+    if result["requirements"]:
+        print("\nRequired of ConvNetXS, lipcost's over the baseline's\n")
+        header = ["method", "figure", "baseline", "ratio", "required", ""]
+        print_table(header, [_verdict(row) for row in result["requirements"]])
+    if result["accuracy"]:
+        print("\nOrthogonality in float32, parameter transformation of one layer\n")
+        header = ["algorithm", "weights", "max |σ - 1|", "transform ms", "with backward ms"]
+        print_table(header, [_accuracy(row) for row in result["accuracy"]])
+
+
+def main() -> None:
+    """Measure, print, and write what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--reference", type=Path, help="a checkout of 1LipschitzLayersCompared")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, metavar="METHOD")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--rounds", type=int, default=None, help=f"of the clock, default {ROUNDS}")
+    parser.add_argument("--threads", type=int, default=None, help="torch's, default as it is")
+    parser.add_argument("--quick", action="store_true", help="small sizes, few rounds")
+    parser.add_argument("--json", type=Path, help="file to write everything to")
+    args = parser.parse_args()
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    rounds = args.rounds or (QUICK_ROUNDS if args.quick else ROUNDS)
+    result = run(args.methods, reference=args.reference, device=args.device, rounds=rounds, quick=args.quick)
+    show(result)
+    if args.json is not None:
+        args.json.write_text(json.dumps(result, indent=1, default=vars) + "\n", encoding="utf-8")
+
+
+def _gpu(device: str) -> dict[str, str]:
+    return {"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}
+
+
+def _title(figure: str) -> str:
+    return FIGURES[figure] if "bytes" in FIGURES[figure] else f"{FIGURES[figure]} ms"
+
+
+def _cells(row: Row, rows: Sequence[Row], figures: Sequence[str]) -> list[str]:
+    base = baseline(row, rows)
+    ratios = [ratio_to(row, base, figure) for figure in figures]
+    pairs = zip((_value(row, figure) for figure in figures), (_ratio(ratio) for ratio in ratios), strict=True)
+    return [row.method, row.by, *(cell for pair in pairs for cell in pair)]
+
+
+def _value(row: Row, figure: str) -> str:
+    value = getattr(row, figure)
+    return _ms(value) if isinstance(value, list) else "-" if value is None else f"{value:,}"
+
+
+def _ratio(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.2f}"
+
+
+def _ms(times: Sequence[float]) -> str:
+    return f"{1000 * min(times):,.1f} ({1000 * median(times):,.1f})"
+
+
+def _verdict(row: Result) -> list[str]:
+    figures = [f"{row['ratio']:.3f}", f"{row['required']:.2f}"]
+    return [row["method"], FIGURES[row["figure"]], row["base"], *figures, "ok" if row["ok"] else "not ok"]
+
+
+def _accuracy(row: Accuracy) -> list[str]:
+    return [row.method, row.weights, f"{row.defect:.1e}", _ms(row.transform), _ms(row.with_backward)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""What the benchmark of layers measures of a layer or a network: bytes of a training step, and times, in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import torch
+from peers import IMAGE, Peer
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from lipcost.validate import measure_memory
+from lipcost.validate.cuda import WARM_UPS, CudaMeter
+from lipcost.validate.cuda_memory import allocated_bytes
+from lipcost.validate.cuda_tasks import ModuleCall, Task, TrainingStep
+from lipcost.validate.memory import storage_bytes
+from lipcost.validate.step import _Step
+
+CLASSES = 10
+ROUNDING = 512  # bytes, of CUDA's caching allocator
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one contestant takes. Times are in seconds, one per round.
+
+    Attributes:
+        method, by: whose layer of which method.
+        saved: bytes kept for the backward pass; None where not measured.
+        peak: most live bytes in a training step, parameters and the like included.
+        train: of the forward and backward pass; of a network with the loss and the optimizer's step.
+        cached: of the forward pass in eval mode without gradients, after others.
+    """
+
+    method: str
+    by: str
+    saved: int | None
+    peak: int
+    train: list[float]
+    cached: list[float]
+
+    def figure(self, name: str) -> float | None:
+        """The one number: bytes, or the shortest time, which other load on the machine touches least."""
+        value = getattr(self, name)
+        return min(value) if isinstance(value, list) else value
+
+
+class _LayerCall(ModuleCall):
+    """A layer's call; others have frozen parameters too."""
+
+    def backward(self, y: Tensor) -> object:
+        wanted = [self.x, *(p for p in self.module.parameters() if p.requires_grad)]
+        return torch.autograd.grad(y, wanted, self.gradient) if self.trains else None
+
+
+@dataclass(frozen=True)
+class Layers:
+    """One layer on images of ``c`` channels and side ``s``."""
+
+    device: str
+    b: int = 16
+    c: int = 64
+    s: int = 16
+    k: int = 3
+
+    def build(self, peer: Peer) -> nn.Module:
+        """The layer, the same for all but for its weights."""
+        torch.manual_seed(0)
+        return peer.layer(self.c, self.c, self.k).to(self.device)
+
+    def images(self) -> Tensor:
+        """The input."""
+        return torch.randn(self.b, self.c, self.s, self.s, device=self.device)
+
+    def training(self, peer: Peer) -> Task:
+        """Forward and backward."""
+        return _LayerCall(self.build(peer), self.images(), "train")
+
+    def cached(self, peer: Peer) -> Task:
+        """Forward in eval mode."""
+        return _LayerCall(self.build(peer), self.images(), "inference")
+
+    def memory(self, peer: Peer) -> tuple[int | None, int]:
+        """Saved and peak bytes."""
+        if self.device == "cuda":
+            return None, cuda_peak(lambda: self.training(peer))
+        memory = measure_memory(self.build(peer), self.images())
+        return memory.saved_bytes, memory.profiler_peak_bytes
+
+
+@dataclass(frozen=True)
+class Networks:
+    """ConvNetXS on CIFAR-10's images."""
+
+    device: str
+    b: int = 64
+
+    def build(self, peer: Peer) -> nn.Module:
+        """The network, the same for all but for its layers, after the call in which some create parameters."""
+        assert peer.net is not None
+        torch.manual_seed(0)
+        net = peer.net().to(self.device).train()
+        with torch.no_grad():
+            net(self.images()[:2])
+        return net
+
+    def images(self) -> Tensor:
+        """The input."""
+        return torch.randn(self.b, *IMAGE, device=self.device)
+
+    def labels(self) -> Tensor:
+        """The right classes."""
+        return torch.randint(CLASSES, (self.b,), device=self.device)
+
+    def training(self, peer: Peer) -> Task:
+        """Forward, margin cross-entropy, backward, SGD with momentum."""
+        return TrainingStep(self.build(peer), self.images(), self.labels())
+
+    def cached(self, peer: Peer) -> Task:
+        """Forward in eval mode."""
+        return _LayerCall(self.build(peer), self.images(), "inference")
+
+    def memory(self, peer: Peer) -> tuple[int | None, int]:
+        """Peak bytes; saved bytes are not asked for."""
+        if self.device == "cuda":
+            return None, cuda_peak(lambda: self.training(peer))
+        step = _Step(self.build(peer), self.images(), self.labels(), "sgd-momentum", weight_decay=False, foreach=False)
+        return None, storage_bytes(step.base) + step.profile()[0]
+
+
+def measure(subject: Layers | Networks, contestants: Sequence[Peer], rounds: int) -> list[Row]:
+    """The contestants' figures.
+
+    Args:
+        subject: what they build.
+        contestants: at least one.
+        rounds: of the clock.
+    """
+    memory = [subject.memory(peer) for peer in contestants]
+    train = in_turns([subject.training(peer) for peer in contestants], rounds, subject.device)
+    calls = [subject.cached(peer) for peer in contestants]
+    with parametrize.cached():  # how orthogonium keeps its weights; the others have caches of their own
+        cached = in_turns(calls, rounds, subject.device)
+    found = zip(contestants, memory, train, cached, strict=True)
+    return [Row(peer.method, peer.name, *of_peer, *times) for peer, of_peer, *times in found]
+
+
+def in_turns(tasks: Sequence[Task], rounds: int, device: str) -> list[list[float]]:
+    """Seconds of ``rounds`` runs of each task. All run once, then all again, so that other load hits all."""
+    for task in tasks:
+        seconds(task, device)
+    times = [[seconds(task, device) for task in tasks] for _ in range(rounds)]
+    return [list(of_task) for of_task in zip(*times, strict=True)]
+
+
+def seconds(task: Task, device: str) -> float:
+    """Of one run, the GPU's work included."""
+    task.reset()
+    _wait(device)
+    start = perf_counter()
+    kept = task.run()
+    _wait(device)
+    end = perf_counter()
+    del kept
+    return end - start
+
+
+def cuda_peak(build: Callable[[], Task]) -> int:
+    """The peak of one run by the caching allocator, libraries' workspaces included, and what existed before it."""
+    meter, task = CudaMeter(), build()
+    for _ in range(WARM_UPS):
+        seconds(task, "cuda")
+    peak = meter.peaks(task).allocated + allocated_bytes(task.base, ROUNDING)
+    del task
+    meter.release()
+    return peak
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()

@@ -1,0 +1,16 @@
+"""The exhaustive suites on the algorithms as published, which no longer change, are slow: CI runs them, `make test` not."""
+
+from __future__ import annotations
+
+import pytest
+
+EXHAUSTIVE = ("test_exact.py", "test_formulas.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        parameters = getattr(item, "callspec", None)
+        published = parameters is not None and str(parameters.params.get("method")).endswith("/published")
+        if published and item.path.name in EXHAUSTIVE:
+            item.add_marker(pytest.mark.slow)
