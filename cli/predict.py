@@ -45,7 +45,7 @@ def predict(
         typer.Option("--set", metavar="NAME=INTEGER", help="A method's iteration count, e.g. terms=12. Repeatable."),
     ] = None,
     all_methods: Annotated[
-        bool, typer.Option("--all", help="Every method; those that cannot, with the reason.")
+        bool, typer.Option("--all", help="Every method, by the library's own algorithm; those that cannot, with the reason.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -59,7 +59,7 @@ def predict(
         raise ValueError(f"give METHOD or --all, not both; got {' '.join(methods)} and --all")
     if not (all_methods or methods):
         raise ValueError(f"give METHOD or --all; methods: {', '.join(costmodel.METHODS)}")
-    names = list(costmodel.METHODS) if all_methods else list(dict.fromkeys(methods or []))
+    names = list(costmodel.DEFAULTS) if all_methods else list(dict.fromkeys(methods or []))
     values = settings(iterations or [], names)
 
     predictions: dict[str, Prediction] = {}

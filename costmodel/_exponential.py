@@ -16,7 +16,7 @@ def polynomial_convolution(x: Tensor, kernel: Tensor, bias: Tensor | None, degre
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
         x, kernel = saved
         bias_gradient = [g.sum((0, 2, 3))] if biased else []
-        return [*_gradients(x, kernel, g, degree, padding_mode, needs), *bias_gradient]
+        return [*_gradients(x, kernel, g, degree, padding_mode, of_x=needs), *bias_gradient]
 
     return x.tape.function(
         [x, kernel, bias], lambda: _forward(x, kernel, bias, degree, padding_mode), lambda _: [x, kernel], backward
@@ -36,7 +36,7 @@ def _forward(x: Tensor, kernel: Tensor, bias: Tensor | None, degree: int, paddin
 
 
 def _gradients(
-    x: Tensor, kernel: Tensor, g: Tensor, degree: int, padding_mode: str, of_x: bool
+    x: Tensor, kernel: Tensor, g: Tensor, degree: int, padding_mode: str, *, of_x: bool
 ) -> tuple[Tensor | None, Tensor]:
     """Of input and kernel."""
     x, g = x.clone(), g.clone()

@@ -5,6 +5,7 @@ from .aol import AOL
 from .bcop import BCOP
 from .cayley import Cayley
 from .cpl import CPL
+from .lot import LOT
 from .published.aol import PublishedAOL
 from .published.bcop import PublishedBCOP
 from .published.cayley import PublishedCayley
@@ -23,6 +24,7 @@ METHODS: dict[str, type[Method]] = {
     "bcop": BCOP,
     "cayley": Cayley,
     "cpl": CPL,
+    "lot": LOT,
     "sll": SLL,
     "soc": SOC,
     "standard/published": PublishedStandard,

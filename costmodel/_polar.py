@@ -26,10 +26,10 @@ def polar_factor(w: Tensor, iterations: int) -> Tensor:
     if w.tape.holds(w.shape[1] < w.shape[2]):
         return adjoint(polar_factor(adjoint(w), iterations))
     x = w / upper_bound(w)
-    for _ in range(iterations):
+    for _ in range(iterations + 1):
         gram = matmul(adjoint(x), x)
         x = baddbmm(x, x, baddbmm(gram, gram, gram))
-    return guard(x)
+    return x
 
 
 def polar_gradient(g: Tensor, w: Tensor, iterations: int) -> Tensor:
@@ -37,14 +37,14 @@ def polar_gradient(g: Tensor, w: Tensor, iterations: int) -> Tensor:
     if w.tape.holds(w.shape[1] < w.shape[2]):
         return adjoint(polar_gradient(adjoint(g), adjoint(w), iterations))
     scale = upper_bound(w)
-    x, trail = iterate(w / scale, iterations)
-    return trail_gradient(guard_gradient(g, x), trail) / scale
+    factor, trail = iterate(w / scale, iterations)
+    return trail_gradient(g, factor, trail) / scale
 
 
 def iterate(x: Tensor, iterations: int) -> tuple[Tensor, Trail]:
-    """X behind the last polynomial, and what the gradient takes of each."""
+    """The polar factor of a scaled x, and what the gradient takes of each step."""
     trail = []
-    for _ in range(iterations):
+    for _ in range(iterations + 1):
         gram = matmul(adjoint(x), x)
         inner = baddbmm(gram, gram, gram)
         trail.append((x, gram, inner))
@@ -52,8 +52,8 @@ def iterate(x: Tensor, iterations: int) -> tuple[Tensor, Trail]:
     return x, trail
 
 
-def trail_gradient(g: Tensor, trail: Trail) -> Tensor:
-    """The gradient of the first X; each step leaves the trail behind."""
+def trail_gradient(g: Tensor, factor: Tensor, trail: Trail) -> Tensor:
+    """The gradient of the scaled x; each step leaves the trail behind."""
     for _ in range(len(trail)):
         x, gram, inner = trail.pop()
         s = matmul(adjoint(x), g)
@@ -61,7 +61,8 @@ def trail_gradient(g: Tensor, trail: Trail) -> Tensor:
         g = baddbmm(g, g, inner)
         s = baddbmm(s, s, gram)
         g = baddbmm(g, x, s + adjoint(s))
-    return g
+    s = matmul(adjoint(factor), g)
+    return baddbmm(g, factor, s + adjoint(s))
 
 
 def upper_bound(w: Tensor) -> Tensor:
@@ -69,19 +70,8 @@ def upper_bound(w: Tensor) -> Tensor:
     largest = reduction("amax", pointwise("abs", w, kind="real"), (w.shape[0], 1, 1))
     largest = pointwise("add", largest, pointwise("lt", largest, kind="bool"))
     x = w / largest
-    return largest * matmul(adjoint(x), x).norm((1, 2)).sqrt().clamp_min()
-
-
-def guard(x: Tensor) -> Tensor:
-    """X (3/2 I - 1/2 G)."""
-    return baddbmm(x, x, matmul(adjoint(x), x))
-
-
-def guard_gradient(g: Tensor, x: Tensor) -> Tensor:
-    """The gradient of x."""
-    out = baddbmm(g, g, matmul(adjoint(x), x))
-    s = matmul(adjoint(x), g)
-    return baddbmm(out, x, s + adjoint(s))
+    norm = matmul(adjoint(x), x).norm((1, 2))
+    return largest * norm.sqrt().clamp_min()
 
 
 def baddbmm(added: Tensor, a: Tensor, b: Tensor) -> Tensor:

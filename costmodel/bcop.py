@@ -8,7 +8,7 @@ from math import prod
 from ._kernels import pointwise
 from ._method import KernelMethod
 from ._ops import filled, matmul
-from ._polar import guard, guard_gradient, iterate, polar_factor, trail_gradient, upper_bound
+from ._polar import iterate, polar_factor, trail_gradient, upper_bound
 from ._tape import Size
 from ._tensor import Tensor
 
@@ -50,10 +50,9 @@ class BCOP(KernelMethod):
         """Compute all but the weight anew."""
         (w,) = saved
         scale = upper_bound(w)
-        x, trail = iterate(w / scale, self.option["iterations"])
-        g = guard_gradient(self.factors_gradient(g, guard(x)), x)
-        del x
-        return [trail_gradient(g, trail) / scale]
+        factors, trail = iterate(w / scale, self.option["iterations"])
+        of_factors = self.factors_gradient(g, factors)
+        return [trail_gradient(of_factors, factors, trail) / scale]
 
     def factors_gradient(self, g: Tensor, factors: Tensor) -> Tensor:
         """The gradient of the polar factors."""

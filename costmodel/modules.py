@@ -278,7 +278,7 @@ def read(module: Any) -> Factory:
     name = type(module).__name__
     if name in READERS:
         return READERS[name](module)
-    if hasattr(module, "in_features") and getattr(module, "method", None) in METHODS:
+    if hasattr(module, "in_features") and hasattr(module, "kernel_size") and module.method in METHODS:
         arguments = _arguments(module, METHODS[module.method])
         layer = convolution(module.method, module.in_channels, module.out_channels, 1, **arguments)
         return partial(OnVectors, layer=layer, c_in=module.in_channels)

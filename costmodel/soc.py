@@ -76,13 +76,10 @@ class SOC(Method):
 def power_iteration(matrix: Tensor, u: Tensor) -> Tensor:
     """A lower bound of the norm, differentiable; the buffer u takes the next vector."""
     with u.tape.no_grad():
-        v = normalise(matmul(u, matrix))
+        v = matmul(u, matrix)
+        v = v / v.norm().clamp_min()
     w = matmul(v, matrix.t())
+    norm = w.norm()
     with u.tape.no_grad():
-        u.copy_(normalise(w))
-    return w.norm()
-
-
-def normalise(vector: Tensor) -> Tensor:
-    """A vector over its norm."""
-    return vector / vector.norm().clamp_min()
+        u.copy_(pointwise("where", pointwise("gt", norm, kind="bool"), w / norm, u, kind="real"))
+    return norm

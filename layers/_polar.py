@@ -16,7 +16,7 @@ Step = tuple[float, float, float]
 Trail = list[tuple[Tensor, Tensor, Tensor]]
 
 MARGIN = 1.01  # rounding may lift singular values above 1, where the early polynomials are steep
-GUARD = (1.5, -0.5)
+GUARD = (1.5, -0.5, 0.0)
 
 
 def polar(w: Tensor, iterations: int) -> Tensor:
@@ -29,12 +29,13 @@ def polar(w: Tensor, iterations: int) -> Tensor:
 
     .. math:: X \leftarrow X (a I + b G + c G^2), \quad\text{at last}\quad X \leftarrow X (\tfrac32 I - \tfrac12 G)
 
-    with the coefficients of :func:`coefficients`. The singular vectors stay, each singular value follows an odd
+    with the coefficients of :func:`polynomials`. The singular vectors stay, each singular value follows an odd
     polynomial from [0, 1] to [0, 1]. The last step maps all of [0, √3] to at most 1, so that the result is a
     contraction up to the rounding of one product, for any w: zero matrices give zero, singular ones a contraction.
 
-    The gradient is that of the iteration for a constant scale. The scale's own part vanishes where the iteration
-    has converged, as the polar factor knows no scale. Matrices without an entry above √tiny count as zero.
+    The gradient is that of the iteration for a constant scale, less the part Q (Q*g + g*Q) / 2 of it, Q the result.
+    Both that part and the scale's own are zero where the iteration has converged, as the polar factor of QH does not
+    depend on H; of rounding errors that part would be a large one. Matrices without an entry above √tiny count as zero.
 
     Args:
         w: the matrices, finite.
@@ -75,7 +76,7 @@ def polar_factor(w: Tensor, iterations: int) -> Tensor:
     for a, b, c in polynomials(iterations, x.dtype):
         gram = x.mH @ x
         x = torch.baddbmm(x, x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), beta=a)
-    return guard(x)
+    return x
 
 
 def polar_gradient(g: Tensor, w: Tensor, iterations: int) -> Tensor:
@@ -83,12 +84,12 @@ def polar_gradient(g: Tensor, w: Tensor, iterations: int) -> Tensor:
     if w.shape[-2] < w.shape[-1]:
         return polar_gradient(g.mH, w.mH, iterations).mH
     scale = upper_bound(w)
-    x, trail = iterate(w / scale, iterations)
-    return trail_gradient(guard_gradient(g, x), trail) / scale
+    factor, trail = iterate(w / scale, iterations)
+    return trail_gradient(g, factor, trail) / scale
 
 
 def iterate(x: Tensor, iterations: int) -> tuple[Tensor, Trail]:
-    """X behind the last polynomial, which only the :func:`guard` awaits, and X, G, b G + c G² of each before."""
+    """The polar factor of a scaled x, and X, G, b G + c G² of each step."""
     trail = []
     for a, b, c in polynomials(iterations, x.dtype):
         gram = x.mH @ x
@@ -98,47 +99,35 @@ def iterate(x: Tensor, iterations: int) -> tuple[Tensor, Trail]:
     return x, trail
 
 
-def trail_gradient(g: Tensor, trail: Trail) -> Tensor:
-    """The gradient of the first X, where that of the last is ``g``; each step leaves the trail behind.
+def trail_gradient(g: Tensor, factor: Tensor, trail: Trail) -> Tensor:
+    """The gradient of the scaled x, where that of its polar factor is ``g``; each step leaves the trail behind.
 
     With S = X*g + g*X a step's is g (a I + b G + c G²) + X (b S + c (S G + G S)), in four products.
     """
-    for a, b, c in reversed(polynomials(len(trail), g.dtype)):
+    for a, b, c in reversed(polynomials(len(trail) - 1, g.dtype)):
         x, gram, inner = trail.pop()
         s = x.mH @ g
         s = s + s.mH
         g = torch.baddbmm(g, g, inner, beta=a)
         s = torch.baddbmm(s, s, gram, beta=b / 2, alpha=c)
         g = torch.baddbmm(g, x, s + s.mH)
-    return g
+    s = factor.mH @ g
+    return torch.baddbmm(g, factor, s + s.mH, alpha=-0.5)
 
 
 def upper_bound(w: Tensor) -> Tensor:
     """The Schatten 4-norms (b, 1, 1), at least the spectral norms; 1 or less for matrices that count as zero."""
-    largest = w.abs().amax((-2, -1), keepdim=True)
+    largest: Tensor = w.abs().amax((-2, -1), keepdim=True)
     largest = largest + (largest < torch.finfo(w.dtype).tiny ** 0.5)
     x = w / largest
     # An entry of modulus 1 makes the norm 1 or more: only that of matrices that count as zero is less.
-    return largest * torch.linalg.vector_norm(x.mH @ x, dim=(-2, -1), keepdim=True).sqrt().clamp_min(1)
-
-
-def guard(x: Tensor) -> Tensor:
-    """X (3/2 I - 1/2 G): at most 1 from [0, √3]."""
-    linear, cubic = GUARD
-    return torch.baddbmm(x, x, x.mH @ x, beta=linear, alpha=cubic)
-
-
-def guard_gradient(g: Tensor, x: Tensor) -> Tensor:
-    """The gradient of x: g (3/2 I - 1/2 G) - 1/2 X S."""
-    linear, cubic = GUARD
-    out = torch.baddbmm(g, g, x.mH @ x, beta=linear, alpha=cubic)
-    of_gram = x.mH @ g
-    return torch.baddbmm(out, x, of_gram + of_gram.mH, alpha=cubic)
+    norm: Tensor = torch.linalg.vector_norm(x.mH @ x, dim=(-2, -1), keepdim=True)
+    return largest * norm.sqrt().clamp_min(1)
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def polynomials(iterations: int, dtype: torch.dtype) -> tuple[Step, ...]:
-    r"""The coefficients (a, b, c) of as many odd polynomials a x + b x³ + c x⁵, each optimal behind the one before.
+    r"""The coefficients (a, b, c) of odd polynomials a x + b x³ + c x⁵, each optimal behind the last; then GUARD's.
 
     The minimax polynomial to a constant on [l, 1] has a maximum at some q < 1, a minimum at an r between q and 1, the
     maximum's value at 1 and the minimum's at l. Its derivative is a multiple of :math:`(x^2-q^2)(x^2-r^2)`, and
@@ -147,7 +136,7 @@ def polynomials(iterations: int, dtype: torch.dtype) -> tuple[Step, ...]:
     .. math:: r^2 = \frac{2q^3 + 4q^2 + 6q + 3}{5(2q+1)}.
 
     Divided by p(1) it maps [0, 1] to [0, 1] and [l, 1] to [p(l), 1], where the next polynomial begins. From the last,
-    which ends at 1 - √eps, as the guard squares that, bisection gives q and then l. For l near 1 it is Newton-Schulz,
+    which ends at 1 - √eps, as GUARD squares that, bisection gives q and then l. For l near 1 it is Newton-Schulz,
     (15 x - 10 x³ + 3 x⁵) / 8. A polynomial whose slope at 1 exceeds 1 is stretched to [0, MARGIN].
 
     Example:
@@ -161,15 +150,21 @@ def polynomials(iterations: int, dtype: torch.dtype) -> tuple[Step, ...]:
 
 @lru_cache
 def _polynomials(iterations: int, eps: float) -> tuple[Step, ...]:
-    lower, steps = 1 - math.sqrt(eps), []
+    lower, steps = 1 - math.sqrt(eps), [GUARD]
     for _ in range(iterations):
-        q = _root(lambda q, lower=lower: _minimum(q) / _maximum(q) - lower, 0.3, 1.0)
-        squares, top = (q**2, _square_of_minimiser(q)), _maximum(q)
-        a, b, c = 15 * squares[0] * squares[1] / top, -5 * sum(squares) / top, 3 / top
-        stretch = MARGIN if a + 3 * b + 5 * c > 1 else 1.0
-        lower = stretch * _root(lambda x, p=(a, b, c, lower): x * (p[0] + x**2 * (p[1] + x**2 * p[2])) - p[3], 0.0, q)
-        steps.append((a / stretch, b / stretch**3, c / stretch**5))
+        step, lower = _step_before(lower)
+        steps.append(step)
     return tuple(reversed(steps))
+
+
+def _step_before(lower: float) -> tuple[Step, float]:
+    """The polynomial with values in [lower, 1], and the lower end of the interval that it takes them on."""
+    q = _root(lambda q: _minimum(q) / _maximum(q) - lower, 0.3, 1.0)
+    r_squared, top = _square_of_minimiser(q), _maximum(q)
+    a, b, c = 15 * q**2 * r_squared / top, -5 * (q**2 + r_squared) / top, 3 / top
+    start = _root(lambda x: a * x + b * x**3 + c * x**5 - lower, 0.0, q)
+    stretch = MARGIN if a + 3 * b + 5 * c > 1 else 1.0
+    return (a / stretch, b / stretch**3, c / stretch**5), start * stretch
 
 
 def _square_of_minimiser(q: float) -> float:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ._base import positive
 from ._conv2d import KernelConv2d
 from ._function import Function
-from ._polar import guard, guard_gradient, iterate, polar_factor, trail_gradient, upper_bound
+from ._polar import iterate, polar_factor, trail_gradient, upper_bound
 from .published.bcop import PublishedBCOPConv2d
 
 
@@ -97,10 +97,9 @@ class OrthogonalBlocks(Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
         (w,) = ctx.saved_tensors
         scale = upper_bound(w)
-        x, trail = iterate(w / scale, ctx.iterations)
-        g = guard_gradient(_factors_gradient(g, guard(x), ctx.channels), x)
-        del x
-        return trail_gradient(g, trail) / scale, None, None
+        factors, trail = iterate(w / scale, ctx.iterations)
+        of_factors = _factors_gradient(g, factors, ctx.channels)
+        return trail_gradient(of_factors, factors, trail) / scale, None, None
 
 
 def _factors_gradient(g: Tensor, factors: Tensor, channels: tuple[int, int]) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from ._base import positive
@@ -32,7 +33,7 @@ class LOTConv2d(SpectralConv2d):
         in_channels: c_in.
         out_channels: c_out.
         kernel_size: k.
-        iterations: polynomials of the polar factor, of three products each.
+        iterations: polynomials of the polar factor, of three products each. Seven do for condition numbers up to 10³.
 
     Other arguments and errors: those of :class:`Conv2d`, float32 and float64 only, or a ValueError if ``iterations`` is
     no positive integer.
@@ -49,7 +50,7 @@ class LOTConv2d(SpectralConv2d):
     padding_modes = (ZEROS, CIRCULAR)
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, *, iterations: int = 9, **arguments: Any
+        self, in_channels: int, out_channels: int, kernel_size: int, *, iterations: int = 7, **arguments: Any
     ) -> None:
         self.iterations = positive("iterations", iterations)
         super().__init__(in_channels, out_channels, kernel_size, **arguments)
@@ -76,7 +77,10 @@ class PolarSpectrum(Function):
 
     @staticmethod
     def forward(weight: Tensor, iterations: int, size: tuple[int, int]) -> Tensor:
-        return polar_factor(kernel_spectrum(weight, fourier_basis(weight, size)), iterations)
+        w = kernel_spectrum(weight, fourier_basis(weight, size))
+        if weight.shape[0] < weight.shape[1]:
+            return polar_factor(w.mT, iterations).mT
+        return polar_factor(w, iterations)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -87,5 +91,9 @@ class PolarSpectrum(Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
         (weight,) = ctx.saved_tensors
         basis = fourier_basis(weight, ctx.size)
-        g = polar_gradient(g, kernel_spectrum(weight, basis), ctx.iterations)
+        w = kernel_spectrum(weight, basis)
+        if weight.shape[0] < weight.shape[1]:
+            g = polar_gradient(g.mT, w.mT, ctx.iterations).mT.clone(memory_format=torch.contiguous_format)
+        else:
+            g = polar_gradient(g, w, ctx.iterations)
         return kernel_gradient(g, weight, basis), None, None

@@ -33,7 +33,7 @@ class SOCConv2d(Conv2d):
     The eigenvalues of L are imaginary and at most ρ. So p is the polynomial, of degree ``terms`` or ``eval_terms``,
     of the Chebyshev expansion of exp on that interval, in place of the Taylor series; see
     :func:`exponential_polynomial`. In eval mode it is scaled so that |p| ≤ 1 there, and σ is an upper bound, by Gram
-    iteration: the layer is 1-Lipschitz, and orthogonal to 6e-6 for k ≤ 5. In training σ comes from one power iteration
+    iteration: the layer is 1-Lipschitz, and orthogonal to 1e-5 for k ≤ 5. In training σ comes from one power iteration
     per step on the vectors ``u1`` and ``u2``, as published; where these have converged, the norms are in 1 ± 0.018.
 
     With k = 1 the weights are the orthogonal matrix itself. Zero weights give the identity.
@@ -111,7 +111,8 @@ class SOCConv2d(Conv2d):
         return (PolynomialConvolution.of(identity, kernel, None, polynomial, ZEROS).transpose(0, 1),)
 
     def _apply_weights(self, x: Tensor, kernel: Tensor) -> Tensor:  # type: ignore[override]
-        bias, missing = self.bias, self.channels[1] - self.out_channels
+        bias: Tensor | None = self.bias
+        missing = self.channels[1] - self.out_channels
         if bias is not None and missing:
             bias = F.pad(bias, (0, missing))
         if self.kernel_size == 1:
@@ -142,13 +143,10 @@ def reshaped(kernel: Tensor) -> tuple[Tensor, Tensor]:
 def power_iteration(matrix: Tensor, u: Tensor) -> Tensor:
     """A lower bound of the norm of a matrix (n, m), differentiable; the buffer u (1, n) takes the next vector."""
     with torch.no_grad():
-        v = normalise(u @ matrix)
+        v = u @ matrix
+        v = v / torch.linalg.vector_norm(v).clamp_min(torch.finfo(v.dtype).tiny)
     w = v @ matrix.t()
+    norm: Tensor = torch.linalg.vector_norm(w)
     with torch.no_grad():
-        u.copy_(normalise(w))
-    return torch.linalg.vector_norm(w)
-
-
-def normalise(vector: Tensor) -> Tensor:
-    """``vector`` over its norm, the norm at least 1e-12."""
-    return vector / torch.linalg.vector_norm(vector).clamp_min(1e-12)
+        u.copy_(torch.where(norm > 0, w / norm, u))  # a zero vector would stay zero
+    return norm

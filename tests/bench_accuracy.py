@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from bench_tasks import in_turns
+from bench_tasks import Clock
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -50,13 +50,12 @@ class Shape:
     k: int = 3
 
 
-def measure_accuracy(method: str, device: str, rounds: int, shape: Shape = Shape()) -> list[Accuracy]:
+def measure_accuracy(method: str, clock: Clock, shape: Shape) -> list[Accuracy]:
     """A method's own and its published algorithm, the times in turns.
 
     Args:
         method: one of ORTHOGONAL.
-        device: "cpu" or "cuda".
-        rounds: of the clock.
+        clock: of the times, on the device of the layers.
         shape: of the layers.
     """
     keys = [key for key in (method, f"{method}/published") if key in LAYERS]
@@ -65,12 +64,12 @@ def measure_accuracy(method: str, device: str, rounds: int, shape: Shape = Shape
         layers = []
         for key in keys:
             torch.manual_seed(0)
-            layer = LAYERS[key](shape.c, shape.c, shape.k, **OPTIONS.get(key, {})).to(device)
+            layer = LAYERS[key](shape.c, shape.c, shape.k, **OPTIONS.get(key, {})).to(clock.device)
             set_weights(layer, shape)
             layers.append(layer)
         defects = [defect(layer, shape) for layer in layers]
         tasks = [_Transform(layer, shape.s, backward=way) for way in (False, True) for layer in layers]
-        times = in_turns(tasks, rounds, device)
+        times = clock.in_turns(tasks)
         halves = times[: len(keys)], times[len(keys) :]
         rows += [Accuracy(key, name, *of_key) for key, *of_key in zip(keys, defects, *halves, strict=True)]
     return rows

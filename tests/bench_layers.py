@@ -11,13 +11,14 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 from bench_accuracy import ORTHOGONAL, Accuracy, Shape, measure_accuracy
-from bench_tasks import Layers, Networks, Row, measure
+from bench_tasks import CLOCKS, Clock, Layers, Networks, Row, measure
 from peers import contestants
 
 from lipcost.cli.formatting import print_table
@@ -41,9 +42,10 @@ REQUIRED: dict[str, tuple[float, dict[str, float]]] = {
 Result = dict[str, Any]
 
 
-def run(methods: Sequence[str], *, reference: Path | None, device: str, rounds: int, quick: bool) -> Result:
+def run(methods: Sequence[str], clock: Clock, reference: Path | None = None, quick: bool = False) -> Result:
     """Everything measured."""
-    load = os.getloadavg()[0]
+    load, device = os.getloadavg()[0], clock.device
+    often = replace(clock, rounds=PER_LAYER * clock.rounds)
     layers, nets, shape = Layers(device), Networks(device), Shape()
     if quick:
         layers, nets, shape = Layers(device, b=QUICK_BATCH, c=16), Networks(device, b=QUICK_BATCH), Shape(c=16)
@@ -52,13 +54,13 @@ def run(methods: Sequence[str], *, reference: Path | None, device: str, rounds: 
     for method in methods:
         print(f"{method} ...", file=sys.stderr, flush=True)
         rivals = contestants(method, reference)
-        rows["layer"] += measure(layers, rivals, PER_LAYER * rounds)
-        rows["network"] += measure(nets, [peer for peer in rivals if peer.net is not None], rounds)
+        rows["layer"] += measure(layers, rivals, often)
+        rows["network"] += measure(nets, [peer for peer in rivals if peer.net is not None], clock)
         if method in ORTHOGONAL:
-            accuracy += measure_accuracy(method, device, PER_LAYER * rounds, shape)
+            accuracy += measure_accuracy(method, often, shape)
     return {
         "environment": environment() | _environment("cuda" if device == "cuda" else "cpu", load) | _gpu(device),
-        "sizes": {"layer": vars(layers), "network": vars(nets), "rounds": rounds},
+        "sizes": {"layer": vars(layers), "network": vars(nets), "clock": vars(clock)},
         **rows,
         "requirements": [] if quick else list(check(rows["network"])),  # they are of the full sizes
         "accuracy": accuracy,
@@ -97,6 +99,8 @@ def ratio_to(row: Row, base: Row, name: str) -> float | None:
 def show(result: Result) -> None:
     """Print the tables."""
     print(" · ".join(f"{name} {value}" for name, value in result["environment"].items()))
+    clock = result["sizes"]["clock"]
+    print(f"{clock['rounds']} rounds for a network, {PER_LAYER} times as many for a layer; {clock['kind']} time")
     for name, title in TITLES.items():
         sizes = ", ".join(f"{key}={value}" for key, value in result["sizes"][name].items() if key != "device")
         print(f"\n{title}, {sizes}: × the baseline, times the least (the median)\n")
@@ -121,14 +125,15 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, metavar="METHOD")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--rounds", type=int, default=None, help=f"of the clock, default {ROUNDS}")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: for a busy machine, with --threads 1")
     parser.add_argument("--threads", type=int, default=None, help="torch's, default as it is")
     parser.add_argument("--quick", action="store_true", help="small sizes, few rounds")
     parser.add_argument("--json", type=Path, help="file to write everything to")
     args = parser.parse_args()
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    rounds = args.rounds or (QUICK_ROUNDS if args.quick else ROUNDS)
-    result = run(args.methods, reference=args.reference, device=args.device, rounds=rounds, quick=args.quick)
+    clock = Clock(args.device, args.rounds or (QUICK_ROUNDS if args.quick else ROUNDS), args.clock)
+    result = run(args.methods, clock, args.reference, args.quick)
     show(result)
     if args.json is not None:
         args.json.write_text(json.dumps(result, indent=1, default=vars) + "\n", encoding="utf-8")

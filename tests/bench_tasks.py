@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, process_time
 
 import torch
 from peers import IMAGE, Peer
@@ -19,7 +19,46 @@ from lipcost.validate.memory import storage_bytes
 from lipcost.validate.step import _Step
 
 CLASSES = 10
+CLOCKS = {"wall": perf_counter, "cpu": process_time}
 ROUNDING = 512  # bytes, of CUDA's caching allocator
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What times tasks.
+
+    Attributes:
+        device: where they run.
+        rounds: how often.
+        kind: "wall"; or "cpu", the process's own time, which other load touches less, for one thread.
+    """
+
+    device: str
+    rounds: int
+    kind: str = "wall"
+
+    def in_turns(self, tasks: Sequence[Task]) -> list[list[float]]:
+        """Seconds of each task's runs. All run once, then all again, so that other load hits all."""
+        for task in tasks:
+            self.seconds(task)
+        times = [[self.seconds(task) for task in tasks] for _ in range(self.rounds)]
+        return [list(of_task) for of_task in zip(*times, strict=True)]
+
+    def seconds(self, task: Task) -> float:
+        """Of one run, the GPU's work included."""
+        now = CLOCKS[self.kind]
+        task.reset()
+        self._wait()
+        start = now()
+        kept = task.run()
+        self._wait()
+        end = now()
+        del kept
+        return end - start
+
+    def _wait(self) -> None:
+        if self.device == "cuda":
+            torch.cuda.synchronize()
 
 
 @dataclass(frozen=True)
@@ -130,54 +169,30 @@ class Networks:
         return None, storage_bytes(step.base) + step.profile()[0]
 
 
-def measure(subject: Layers | Networks, contestants: Sequence[Peer], rounds: int) -> list[Row]:
+def measure(subject: Layers | Networks, contestants: Sequence[Peer], clock: Clock) -> list[Row]:
     """The contestants' figures.
 
     Args:
         subject: what they build.
         contestants: at least one.
-        rounds: of the clock.
+        clock: of the times.
     """
     memory = [subject.memory(peer) for peer in contestants]
-    train = in_turns([subject.training(peer) for peer in contestants], rounds, subject.device)
+    train = clock.in_turns([subject.training(peer) for peer in contestants])
     calls = [subject.cached(peer) for peer in contestants]
     with parametrize.cached():  # how orthogonium keeps its weights; the others have caches of their own
-        cached = in_turns(calls, rounds, subject.device)
+        cached = clock.in_turns(calls)
     found = zip(contestants, memory, train, cached, strict=True)
     return [Row(peer.method, peer.name, *of_peer, *times) for peer, of_peer, *times in found]
-
-
-def in_turns(tasks: Sequence[Task], rounds: int, device: str) -> list[list[float]]:
-    """Seconds of ``rounds`` runs of each task. All run once, then all again, so that other load hits all."""
-    for task in tasks:
-        seconds(task, device)
-    times = [[seconds(task, device) for task in tasks] for _ in range(rounds)]
-    return [list(of_task) for of_task in zip(*times, strict=True)]
-
-
-def seconds(task: Task, device: str) -> float:
-    """Of one run, the GPU's work included."""
-    task.reset()
-    _wait(device)
-    start = perf_counter()
-    kept = task.run()
-    _wait(device)
-    end = perf_counter()
-    del kept
-    return end - start
 
 
 def cuda_peak(build: Callable[[], Task]) -> int:
     """The peak of one run by the caching allocator, libraries' workspaces included, and what existed before it."""
     meter, task = CudaMeter(), build()
     for _ in range(WARM_UPS):
-        seconds(task, "cuda")
+        task.reset()
+        task.run()
     peak = meter.peaks(task).allocated + allocated_bytes(task.base, ROUNDING)
     del task
     meter.release()
     return peak
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()

@@ -9,18 +9,19 @@ import pytest
 import torch
 from bench_accuracy import ORTHOGONAL, WEIGHTS, Shape, measure_accuracy
 from bench_layers import METHODS, REQUIRED, check, run, show
-from bench_tasks import Layers, Networks, Row, measure
+from bench_tasks import CLOCKS, Clock, Layers, Networks, Row, measure
 from peers import contestants, peers
 
 from lipcost.costmodel import predict, predict_network
 
+ONCE = Clock("cpu", rounds=1)
 ROW = Row("lot", "lipcost", 1, 10, [2.0, 1.0], [1.0])
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_layers_bytes_are_the_predictions(method: str) -> None:
     own = contestants(method)[:1]
-    (row,) = measure(Layers("cpu", b=2, c=4, s=6), own, rounds=1)
+    (row,) = measure(Layers("cpu", b=2, c=4, s=6), own, ONCE)
     predicted = predict(method, b=2, c=4, s=6)
     assert (row.saved, row.peak) == (predicted.saved_bytes, predicted.peak_bytes)
     assert len(row.train) == len(row.cached) == 1
@@ -35,14 +36,15 @@ def test_a_networks_peak_is_the_prediction(method: str) -> None:
 
 @pytest.mark.parametrize("method", sorted(set(ORTHOGONAL) & set(METHODS)))
 def test_orthogonalisations_are_measured(method: str) -> None:
-    rows = measure_accuracy(method, "cpu", rounds=1, shape=Shape(c=4, s=4))
+    rows = measure_accuracy(method, ONCE, Shape(c=4, s=4))
     names = (method, f"{method}/published")
     assert [(row.method, row.weights) for row in rows] == [(name, kind) for kind in WEIGHTS for name in names]
     assert all(row.defect < 1e-4 for row in rows if row.method == method)
 
 
-def test_everything_fits_json_and_the_tables(capsys: pytest.CaptureFixture[str]) -> None:
-    result = run(["standard"], reference=None, device="cpu", rounds=1, quick=True)
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_everything_fits_json_and_the_tables(clock: str, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run(["standard"], Clock("cpu", 1, clock), quick=True)
     show(result)
     printed = capsys.readouterr().out
     loaded = json.loads(json.dumps(result, default=vars))

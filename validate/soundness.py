@@ -111,7 +111,7 @@ class Case:
         subject: the layer.
         shape: its arguments and the image's.
         dtype: its type.
-        kind: key of WEIGHTS: what every learned tensor of two axes or more is set to.
+        kind: key of WEIGHTS: what every learned tensor but vectors, such as a bias, is set to.
         state: one of STATES. In training mode the next forward is measured; "eval after train" follows a training
             forward, "eval first" none, and "eval after load_state_dict" loads the weights into a layer that was in use.
     """
@@ -325,7 +325,7 @@ def _train(layer: nn.Module, x: Tensor) -> None:
 @torch.no_grad()
 def _change(layer: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
     for parameter in layer.parameters():
-        if parameter.requires_grad and parameter.dim() > 1:
+        if parameter.requires_grad and sum(side > 1 for side in parameter.shape) > 1:
             parameter.copy_(change(parameter))
 
 

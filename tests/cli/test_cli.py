@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lipcost.cli.main import app, run
-from lipcost.costmodel import METHODS, QUANTITIES, formula, leading_order
+from lipcost.costmodel import DEFAULTS, METHODS, QUANTITIES, formula, leading_order
 from lipcost.costmodel import predict as model
 
 SIZES = ["-b", "8", "-s", "16", "-c", "4"]
@@ -55,8 +55,9 @@ def process(*args: str) -> subprocess.CompletedProcess[str]:
 def test_table_is_the_published_one() -> None:
     header, *rows = cells(output("table"))
     assert header == ["method", "FLOPs O(·)", "memory O(·)"]
-    assert {title: (flops, memory) for title, flops, memory in rows} == PUBLISHED
-    assert [row[0] for row in rows] == list(PUBLISHED)
+    as_published = {f"{title}, published": orders for title, orders in PUBLISHED.items()}
+    assert {title: (flops, memory) for title, flops, memory in rows} == PUBLISHED | as_published
+    assert [row[0] for row in rows] == [*PUBLISHED, *as_published]
 
 
 def test_table_cells_come_from_the_formulas(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,9 +108,9 @@ def test_predict_passes_options_on() -> None:
 def test_predict_side_by_side() -> None:
     assert [row[0] for row in cells(output("predict", "soc", "aol", *SIZES))[1:]] == ["soc", "aol"]
     text = output("predict", "--all", "-b", "256", "-s", "32", "-c", "64")
-    assert [row[0] for row in cells(text)[1:]] == list(METHODS)
+    assert [row[0] for row in cells(text)[1:]] == list(DEFAULTS)
     assert max(map(len, text.splitlines())) <= 80
-    assert list(json.loads(output("predict", "--all", *SIZES, "--json"))) == list(METHODS)
+    assert list(json.loads(output("predict", "--all", *SIZES, "--json"))) == list(DEFAULTS)
 
 
 def test_readme_shows_the_real_output() -> None:
@@ -119,13 +120,13 @@ def test_readme_shows_the_real_output() -> None:
 
 
 def test_predict_all_gives_the_reason_of_those_that_cannot() -> None:
-    text = output("predict", "--all", *SIZES, "--c-out", "8")
+    text = output("predict", "--all", *SIZES, "--dtype", "bfloat16")
     shown = [row[0] for row in cells(text)[1:]]
-    assert shown == [name for name in METHODS if name not in {"cpl", "sll"}]
+    assert shown == [name for name in DEFAULTS if name not in {"cayley", "lot"}]
     reasons = {line.split()[0]: line for line in text.splitlines()[-2:]}
-    assert set(reasons) == {"cpl", "sll"}
-    assert all("4" in reason and "8" in reason for reason in reasons.values())
-    assert "error" in json.loads(output("predict", "--all", *SIZES, "--c-out", "8", "--json"))["cpl"]
+    assert set(reasons) == {"cayley", "lot"}
+    assert all("bfloat16" in reason and "float32" in reason for reason in reasons.values())
+    assert "error" in json.loads(output("predict", "--all", *SIZES, "--dtype", "bfloat16", "--json"))["lot"]
 
 
 def test_settings_reach_the_methods_that_know_them() -> None:
@@ -150,9 +151,9 @@ def test_settings_reach_the_methods_that_know_them() -> None:
         (["predict", "soc", "-b", "8", "-s", "x", "-c", "4"], ["-s", "integer", "'x'"]),
         (["predict", "soc", "-b", "8", "-s", "16", "-c", "1e2"], ["-c", "integer", "'1e2'"]),
         (["predict", "soc", *SIZES, "-k", "3.0"], ["-k", "integer", "'3.0'"]),
-        (["predict", "cayley", "-b", "8", "-s", "3", "-c", "4", "-k", "5"], ["cayley", "3", "5"]),
-        (["predict", "cpl", *SIZES, "--c-out", "8"], ["cpl", "4", "8"]),
-        (["predict", "sll", *SIZES, "--c-out", "8"], ["sll", "4", "8"]),
+        (["predict", "cayley/published", "-b", "8", "-s", "3", "-c", "4", "-k", "5"], ["cayley", "3", "5"]),
+        (["predict", "cpl/published", *SIZES, "--c-out", "8"], ["cpl", "4", "8"]),
+        (["predict", "sll/published", *SIZES, "--c-out", "8"], ["sll", "4", "8"]),
         (["predict", "soc", *SIZES, "--dtype", "int8"], ["'int8'", "float32"]),
         (["predict", "cayley", *SIZES, "--dtype", "bfloat16"], ["bfloat16", "float32", "float64"]),
         (["predict", "soc", *SIZES, "--mode", "test"], ["'test'", "train", "inference"]),
@@ -275,7 +276,7 @@ def test_a_process_of_its_own() -> None:
     done = process("predict", "--all", *SIZES)
     assert done.returncode == 0
     assert "\x1b" not in done.stdout
-    failed = process("predict", "cpl", *SIZES, "--c-out", "8")
+    failed = process("predict", "cpl/published", *SIZES, "--c-out", "8")
     assert failed.returncode == 2
     assert failed.stdout == ""
     assert failed.stderr.startswith("error: cpl") and failed.stderr.count("\n") == 1

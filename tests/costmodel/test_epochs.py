@@ -135,7 +135,7 @@ def test_a_size_that_was_not_fitted_is_predicted(fit: EpochFit) -> None:
 
 def test_the_fitted_device_gives_the_fit_s_epochs(fit: EpochFit) -> None:
     for row in (row for row in fit.rows if row.count.method in ("aol", "cayley", "lot")):
-        epochs = epochs_within(row.count.size, row.count.method, hours=HOURS, device=fit.device)
+        epochs = epochs_within(row.count.size, row.count.algorithm, hours=HOURS, device=fit.device)
         assert row.epochs == pytest.approx(epochs, rel=1e-9)
 
 

@@ -319,7 +319,7 @@ def test_errors_of_a_named_network(arguments: dict[str, Any], message: str) -> N
 
 MODULES = {  # the module, as an expression in nn and the layers; the complaint
     "nn.Sequential(nn.ReLU())": "no cost is known of the module ReLU; known: the layers of LAYERS, Sequential, MaxMin, "
-    "ZeroChannelPad, FirstChannels, PixelUnshuffle, AdaptiveMaxPool2d, Flatten",
+    "PublishedMaxMin, ZeroChannelPad, FirstChannels, PixelUnshuffle, AdaptiveMaxPool2d, Flatten",
     "nn.Sequential(nn.Sequential(nn.Conv2d(3, 3, 3)))": "no cost is known of the module Conv2d",
     "nn.Linear(3, 3)": "no cost is known of the module Linear",
     "nn.AdaptiveMaxPool2d(2)": r"of AdaptiveMaxPool2d only AdaptiveMaxPool2d\(1\) has a cost here, got .*output_size=2",
@@ -346,7 +346,7 @@ MODULES = {  # the module, as an expression in nn and the layers; the complaint
     "nn.Sequential(nn.Flatten(), ZeroChannelPad(200))": r"module 1: ZeroChannelPad\(200\) takes inputs of shape",
     "nn.Sequential(ZeroChannelPad(2))": r"module 0: ZeroChannelPad\(2\) takes inputs of shape \(b, c <= 2, s, s\)",
     "nn.Sequential(FirstChannels(4))": r"module 0: FirstChannels\(4\) takes inputs of at least 4 channels, got 3",
-    "nn.Sequential(CayleyConv2d(3, 3, 9))": "module 0: cayley .*needs k <= s, got k=9 and s=8",
+    "nn.Sequential(LAYERS['cayley/published'](3, 3, 9))": "module 0: cayley .*needs k <= s, got k=9 and s=8",
     "AOLConv2d(3, 3, 3)": r"a training step needs a network with outputs of shape \(b, classes\), got \(2, 3, 8, 8\)",
     "nn.Sequential()": "a training step needs a network with parameters, got one without",
     "nn.Flatten()": "a training step needs a network with parameters, got one without",

@@ -102,10 +102,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_every_method_has_a_page_of_one_form() -> None:
-    from lipcost.costmodel import METHODS  # noqa: PLC0415
+    from lipcost.costmodel import DEFAULTS  # noqa: PLC0415
 
     pages = {page.stem: page.read_text(encoding="utf-8") for page in (DOCS / "methods").glob("*.md")}
-    assert set(pages) == set(METHODS)
+    assert set(pages) == set(DEFAULTS)
     forms = {name: re.findall(r"^## (.*)$", text, re.MULTILINE) for name, text in pages.items()}
     assert all(form == forms["standard"] for form in forms.values())
 

@@ -16,7 +16,6 @@ from lipcost.validate import lipschitz_upper_bound, singular_values
 
 OWN = sorted(name for name in LAYERS if not name.endswith("/published"))
 LIPSCHITZ = [name for name in OWN if name != "standard"]
-LINEAR = [name for name in OWN if not LAYERS[name].residual]
 EVEN = [name for name in OWN if LAYERS[name].even_kernels]
 CONVOLUTIONS = {"standard": (1, 3), "aol": (1, 3), "bcop": (1, 3), "cayley": (1,), "lot": (1,), "soc": (1,)}
 MODES = ("circular", "zeros")
@@ -78,8 +77,8 @@ def test_bound_of_the_layer_is_one(method: str, mode: str, stride: int, training
     layer = scrambled(method, 2, 3, padding_mode=mode, stride=stride).train(training)
     shape, before = (2, 6, 4), copy.deepcopy(layer.state_dict())
     bound, exact = layer.lipschitz_upper_bound(shape), lipschitz_upper_bound(layer, shape)
-    if mode == "circular":
-        assert bound == pytest.approx(exact, abs=1e-9)
+    if mode == "circular":  # of soc's polynomial the bound is over an interval that holds all eigenvalues
+        assert bound == pytest.approx(exact, abs=0.02 if method == "soc" else 1e-9)
     assert bound >= exact - 1e-9
     assert all(torch.equal(t, before[name]) for name, t in layer.state_dict().items())
 
@@ -90,18 +89,37 @@ def test_bound_refuses_another_image(method: str) -> None:
         scrambled(method).lipschitz_upper_bound((4, 6, 6))
 
 
+class Autocast(nn.Module):
+    """A layer whose forward runs under autocast, and its backward outside it, as PyTorch recommends."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.layer(x)
+
+
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("method", LIPSCHITZ)
 def test_lipschitz_under_autocast(method: str, training: bool) -> None:
-    layer, x = scrambled(method, 4, 4, dtype=torch.float32).eval(), torch.randn(4, 5, 5)
-    if training:  # with the estimates of cpl and soc converged
-        for _ in range(300):
-            layer.train()(x[None])
-    tolerance = 0.02 if training and method in ("cpl", "soc") else 1e-3
+    layer, x = scrambled(method, 4, 4, dtype=torch.float32).train(training), torch.randn(4, 5, 5)
+    reached = 1e-3
+    if training and method in ("cpl", "soc"):  # whose training norm is an estimate
+        reached = max(reached, lipschitz_upper_bound(layer, (4, 5, 5)) - 1 + 1e-4)
+    assert singular_values(Autocast(layer), (4, 5, 5), at=x)[0] <= 1 + reached
+
+
+@pytest.mark.parametrize("method", OWN)
+def test_backward_under_autocast(method: str) -> None:
+    layer, x, g = scrambled(method, dtype=torch.float32).train(), torch.randn(2, 3, 6, 6), torch.randn(2, 3, 6, 6)
+    twin = copy.deepcopy(layer)
+    Autocast(layer)(x).backward(g)
     with torch.autocast("cpu", torch.bfloat16):
-        y = layer(x[None])
-        assert singular_values(layer, (4, 5, 5), at=x)[0] <= 1 + tolerance
-    assert y.isfinite().all()
+        twin(x).backward(g)
+    for a, b in zip(gradients(twin), gradients(layer), strict=True):
+        assert (a - b).norm() <= 0.02 * b.norm()
 
 
 # The plain convolution

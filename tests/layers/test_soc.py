@@ -1,8 +1,10 @@
-"""SOC is the exponential of a skew-symmetric matrix, cut after some terms."""
+"""SOC is the exponential of a skew-symmetric matrix, 1-Lipschitz in eval mode; as published, a Taylor series."""
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,12 +12,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipcost.layers import SOCConv2d
-from lipcost.layers.soc import COLUMNS, ROWS
+from lipcost.layers.published.soc import COLUMNS, ROWS, PublishedSOCConv2d
+from lipcost.layers.soc import reshaped
+from lipcost.validate import singular_values
 
 SIZE = (5, 4)
+DOUBLE = torch.float64
 
 
-def dense(layer: SOCConv2d) -> Tensor:
+def dense(layer: PublishedSOCConv2d) -> Tensor:
     """The matrix of L on images of SIZE."""
     (kernel,) = layer.parameter_transform(SIZE)
     kernel = kernel.detach()
@@ -25,9 +30,9 @@ def dense(layer: SOCConv2d) -> Tensor:
 
 @pytest.mark.parametrize("k", [1, 3, 5])
 @pytest.mark.parametrize(("c_in", "c_out"), [(3, 3), (2, 4), (4, 2)])
-def test_many_terms_give_the_exponential(c_in: int, c_out: int, k: int) -> None:
-    layer = SOCConv2d(c_in, c_out, k, eval_terms=40, dtype=torch.float64).eval()
-    n, x = max(c_in, c_out), torch.randn(2, c_in, *SIZE, dtype=torch.float64)
+def test_published_many_terms_give_the_exponential(c_in: int, c_out: int, k: int) -> None:
+    layer = PublishedSOCConv2d(c_in, c_out, k, eval_terms=40, dtype=DOUBLE).eval()
+    n, x = max(c_in, c_out), torch.randn(2, c_in, *SIZE, dtype=DOUBLE)
     exponential = torch.matrix_exp(dense(layer))
     padded = F.pad(x, (0, 0, 0, 0, 0, n - c_in)).flatten(1)
     expected = (padded @ exponential.T).reshape(2, n, *SIZE)[:, :c_out] + layer.bias[:, None, None]
@@ -36,9 +41,9 @@ def test_many_terms_give_the_exponential(c_in: int, c_out: int, k: int) -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("k", [1, 3, 5])
-def test_terms_are_those_of_the_series(k: int, training: bool) -> None:
-    layer = SOCConv2d(3, 3, k, terms=4, eval_terms=7, bias=False, dtype=torch.float64).eval()
-    matrix, x = dense(layer), torch.randn(2, 3, *SIZE, dtype=torch.float64)
+def test_published_terms_are_those_of_the_series(k: int, training: bool) -> None:
+    layer = PublishedSOCConv2d(3, 3, k, terms=4, eval_terms=7, bias=False, dtype=DOUBLE).eval()
+    matrix, x = dense(layer), torch.randn(2, 3, *SIZE, dtype=DOUBLE)
     terms = 4 if training else 7
     series = sum(torch.linalg.matrix_power(matrix, i) / math.factorial(i) for i in range(terms + 1))
     (kernel,) = layer.parameter_transform(SIZE)
@@ -47,28 +52,186 @@ def test_terms_are_those_of_the_series(k: int, training: bool) -> None:
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])
-def test_kernel_is_skew_symmetric(k: int) -> None:
-    matrix = dense(SOCConv2d(3, 3, k, dtype=torch.float64))
+def test_published_kernel_is_skew_symmetric(k: int) -> None:
+    matrix = dense(PublishedSOCConv2d(3, 3, k, dtype=DOUBLE))
     torch.testing.assert_close(matrix, -matrix.T)
 
 
 @pytest.mark.parametrize("k", [1, 3])
-def test_least_of_four_norms(k: int) -> None:
-    layer = SOCConv2d(3, 3, k, dtype=torch.float64)
+def test_published_least_of_four_norms(k: int) -> None:
+    layer = PublishedSOCConv2d(3, 3, k, dtype=DOUBLE)
     for _ in range(500):
         (kernel,) = layer.parameter_transform(SIZE)
     norms = []
     for columns, rows in zip(COLUMNS, ROWS, strict=True):
         shape = math.prod(kernel.shape[a] for a in rows), -1
         norms.append(torch.linalg.matrix_norm(kernel.permute(*rows, *columns).reshape(shape), 2))
-    torch.testing.assert_close(min(norms).detach(), torch.tensor(layer.correction, dtype=torch.float64))
+    torch.testing.assert_close(min(norms).detach(), torch.tensor(layer.correction, dtype=DOUBLE))
 
 
-def test_norm_of_a_1x1_kernel_is_1() -> None:
-    layer = SOCConv2d(4, 4, 1, dtype=torch.float64)
+def test_published_norm_of_a_1x1_kernel_is_1() -> None:
+    layer = PublishedSOCConv2d(4, 4, 1, dtype=DOUBLE)
     for _ in range(500):
         layer.parameter_transform(SIZE)
-    torch.testing.assert_close(torch.linalg.matrix_norm(dense(layer), 2), torch.tensor(1.0, dtype=torch.float64))
+    torch.testing.assert_close(torch.linalg.matrix_norm(dense(layer), 2), torch.tensor(1.0, dtype=DOUBLE))
+
+
+def test_published_only_training_updates_the_power_vectors() -> None:
+    layer, x = PublishedSOCConv2d(3, 3, 3), torch.randn(1, 3, *SIZE)
+    torch.nn.init.normal_(layer.weight)
+    before = [buffer.clone() for buffer in layer.buffers()]
+    layer.eval()(x)
+    assert all(torch.equal(a, b) for a, b in zip(layer.buffers(), before, strict=True))
+    layer.train()(x)
+    assert not any(torch.equal(a, b) for a, b in zip(layer.buffers(), before, strict=True))
+
+
+# Ours
+
+
+def converged(layer: SOCConv2d) -> SOCConv2d:
+    """The layer with power vectors that have converged on its weights."""
+    with torch.no_grad():
+        for _ in range(1000):
+            layer.parameter_transform(SIZE)
+    return layer
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_many_terms_equal_the_published_layer(k: int) -> None:
+    ours = converged(SOCConv2d(4, 4, k, terms=25, dtype=DOUBLE))
+    published = PublishedSOCConv2d(4, 4, k, terms=25, dtype=DOUBLE)
+    published.load_state_dict(published.state_dict() | dict(ours.named_parameters()))
+    with torch.no_grad():
+        for _ in range(1000):
+            published.parameter_transform(SIZE)
+    x = torch.randn(2, 4, *SIZE, dtype=DOUBLE, requires_grad=True)
+    y, expected, g = ours(x), published(x), torch.randn_like(x)
+    torch.testing.assert_close(y, expected, rtol=0, atol=1e-10)
+    gradients = [torch.autograd.grad(out, (x, *m.parameters()), g) for out, m in ((y, ours), (expected, published))]
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-10)
+
+
+def test_the_four_norms_are_two() -> None:
+    skew = SOCConv2d(3, 3, 3, dtype=DOUBLE)._skew().detach()
+    four = []
+    for columns, rows in zip(COLUMNS, ROWS, strict=True):
+        shape = math.prod(skew.shape[a] for a in rows), -1
+        four.append(torch.linalg.matrix_norm(skew.permute(*rows, *columns).reshape(shape), 2))
+    first, second = (torch.linalg.matrix_norm(matrix, 2) for matrix in reshaped(skew))
+    torch.testing.assert_close(torch.stack(four), torch.stack([first, first, second, second]))
+
+
+def scaled(factor: float) -> Callable[[Tensor], object]:
+    return lambda w: w.mul_(factor)
+
+
+def zero_channel(w: Tensor) -> None:
+    w[0] = w[:, 0] = 0
+
+
+def rank_one(w: Tensor) -> None:
+    w.copy_(torch.einsum("a,b,c,d->abcd", *(torch.randn(n, dtype=w.dtype) for n in w.shape)))
+
+
+WEIGHTS: dict[str, Callable[[Tensor], object]] = {
+    "initial": scaled(1.0),
+    "small": scaled(1e-4),
+    "tiny": scaled(1e-30),
+    "large": scaled(1e2),
+    "zero": scaled(0.0),
+    "zero channel": zero_channel,
+    "rank one": rank_one,
+    "equal": lambda w: w.fill_(1.0),
+}
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+@pytest.mark.parametrize("padding_mode", ["zeros", "circular"])
+@pytest.mark.parametrize(("c_in", "c_out", "k"), [(3, 3, 3), (2, 4, 3), (4, 2, 3), (3, 3, 1), (2, 2, 5)])
+def test_contraction_for_any_weights(c_in: int, c_out: int, k: int, padding_mode: str, kind: str) -> None:
+    layer = SOCConv2d(c_in, c_out, k, padding_mode=padding_mode, dtype=DOUBLE)
+    with torch.no_grad():
+        WEIGHTS[kind](layer.weight)
+    shape = (c_in, *SIZE)
+    for training in (True, False):
+        layer.train(training).zero_grad()
+        x = torch.randn(2, *shape, dtype=DOUBLE, requires_grad=True)
+        layer(x).square().sum().backward()
+        assert all(t.grad is not None and t.grad.isfinite().all() for t in (x, *layer.parameters()))
+        norm = float(singular_values(layer, shape)[0])
+        bound = layer.lipschitz_upper_bound(shape)
+        assert norm <= bound + 1e-9
+        assert bound <= (1.02 if training and kind == "initial" and k <= 3 else 1 + 1e-7 if not training else math.inf)
+
+
+def test_contraction_after_large_steps() -> None:
+    layer = SOCConv2d(3, 3, 3)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=10)
+    for _ in range(5):
+        optimizer.zero_grad()
+        layer(torch.randn(2, 3, *SIZE)).square().mean().backward()
+        optimizer.step()
+    assert singular_values(layer.eval(), (3, *SIZE))[0] <= 1 + 1e-4
+
+
+@pytest.mark.parametrize(("k", "tolerance"), [(1, 1e-10), (3, 2e-8), (5, 1e-5)])
+def test_orthogonal_in_eval_mode(k: int, tolerance: float) -> None:
+    layer = SOCConv2d(3, 3, k, dtype=DOUBLE).eval()
+    assert (singular_values(layer, (3, *SIZE)) - 1).abs().max() < tolerance
+
+
+def test_orthogonal_to_two_percent_in_training() -> None:
+    values = singular_values(converged(SOCConv2d(3, 3, 3, dtype=DOUBLE)), (3, *SIZE))
+    assert values[-1] >= 1 - 0.0181
+    assert values[0] <= 1.0181
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
+def test_zero_weights_give_the_identity(dtype: torch.dtype, k: int) -> None:
+    layer, x = SOCConv2d(3, 3, k, bias=False, dtype=dtype), torch.randn(2, 3, *SIZE, dtype=dtype)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)  # symmetric, so that nothing skew-symmetric is left
+    for training in (True, False):
+        torch.testing.assert_close(layer.train(training)(x), x, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize(("c_in", "c_out"), [(2, 2), (1, 3), (3, 1)])
+def test_gradients(c_in: int, c_out: int, k: int) -> None:
+    layer = SOCConv2d(c_in, c_out, k, eval_terms=4, dtype=DOUBLE).eval()
+    x = torch.randn(1, c_in, 3, 4, dtype=DOUBLE, requires_grad=True)
+
+    def output(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, {"weight": weight, "bias": bias}, (x,))
+
+    assert torch.autograd.gradcheck(output, (x, layer.weight, layer.bias))
+
+
+@pytest.mark.parametrize(("c_in", "c_out"), [(2, 4), (4, 2)])
+@pytest.mark.parametrize("k", [1, 3])
+def test_acts_on_the_larger_number_of_channels(c_in: int, c_out: int, k: int) -> None:
+    layer, square = SOCConv2d(c_in, c_out, k), SOCConv2d(4, 4, k)
+    bias = F.pad(layer.bias, (0, 4 - c_out))
+    square.load_state_dict(layer.state_dict() | {"bias": bias})
+    x = torch.randn(2, c_in, *SIZE)
+    expected = square.eval()(F.pad(x, (0, 0, 0, 0, 0, 4 - c_in)))[:, :c_out]
+    torch.testing.assert_close(layer.eval()(x), expected)
+
+
+def test_stride() -> None:
+    layer = SOCConv2d(2, 8, 3, stride=2, dtype=DOUBLE).eval()
+    values = singular_values(layer, (2, 4, 6))
+    assert layer(torch.zeros(1, 2, 4, 6, dtype=DOUBLE)).shape == (1, 8, 2, 3)
+    assert (values[:48] - 1).abs().max() < 2e-8
+
+
+def test_1x1_layer_is_a_plain_convolution() -> None:
+    layer, x = SOCConv2d(3, 5, 1, stride=2).eval(), torch.randn(2, 3, 4, 6)
+    torch.testing.assert_close(layer.to_conv2d()(x), layer(x))
+    with pytest.raises(ValueError, match=r"no nn\.Conv2d equals"):
+        SOCConv2d(3, 3, 3).to_conv2d()
 
 
 def test_only_training_updates_the_power_vectors() -> None:
@@ -79,3 +242,28 @@ def test_only_training_updates_the_power_vectors() -> None:
     assert all(torch.equal(a, b) for a, b in zip(layer.buffers(), before, strict=True))
     layer.train()(x)
     assert not any(torch.equal(a, b) for a, b in zip(layer.buffers(), before, strict=True))
+
+
+def test_two_forwards_before_one_backward() -> None:
+    layer, x = SOCConv2d(3, 3, 3, dtype=DOUBLE), torch.randn(1, 3, *SIZE, dtype=DOUBLE)
+    torch.nn.init.normal_(layer.weight)
+    twin = copy.deepcopy(layer)
+    (layer(x).square().sum() + layer(2 * x).square().sum()).backward()
+    for factor in (1, 2):
+        twin(factor * x).square().sum().backward()
+    torch.testing.assert_close(layer.weight.grad, twin.weight.grad)
+
+
+def test_even_kernels_are_refused() -> None:
+    with pytest.raises(ValueError, match="kernel_size must be odd"):
+        SOCConv2d(3, 3, 2)
+
+
+def test_normalisation_returns_after_zero_weights() -> None:
+    layer, x = SOCConv2d(3, 3, 3), torch.randn(1, 3, *SIZE)
+    weight = layer.weight.detach().clone()
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer(x)
+        layer.weight.copy_(100 * weight)
+    assert converged(layer).lipschitz_upper_bound((3, *SIZE)) < 1.02
