@@ -16,13 +16,12 @@ def absolute_correlation(p: Tensor) -> Tensor:
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
         (p,) = saved
         c = p.shape[0]
-        of_correlation = pointwise("sgn", correlation(p)) * g.reshape(c, c, 1, 1)
-        first, second = p.new(p.shape), p.new(p.shape)
-        macs = 2 * prod(of_correlation.shape) * prod(p.shape[1:])
+        of_correlation = pointwise("sgn", correlation(p)) * (g + g.t()).reshape(c, c, 1, 1)
+        out = p.new(p.shape)
+        macs = prod(of_correlation.shape) * prod(p.shape[1:])
         variant = "1x1" if of_correlation.shape[2:] == (1, 1) else ""
-        kernel = [of_correlation, p, p, first, second]
-        p.tape.kernel("convolution_backward", "conv", kernel, macs=macs, variant=variant)
-        return [first + second]
+        p.tape.kernel("convolution_backward", "conv", [of_correlation, p, p, out], macs=macs, variant=variant)
+        return [out]
 
     return p.tape.function([p], lambda: correlation(p).abs().sum((2, 3)), lambda _: [p], backward)
 

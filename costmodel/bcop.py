@@ -18,7 +18,7 @@ class BCOP(KernelMethod):
 
     name = "bcop"
     title = "BCOP"
-    options = {"iterations": 8}
+    options = {"iterations": 7}
     unrolled = True
 
     def register(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ._convolution import CIRCULAR, convolution, correlate, correlate_adjoint
+from collections.abc import Sequence
+
+from ._convolution import CIRCULAR, correlate, correlate_adjoint, kernel_gradient
 from ._kernels import pointwise, reduction
 from ._norms import GRAM_ITERATIONS, gram_bound, kernel_spectrum
 from ._residual import ResidualMethod
@@ -25,15 +27,14 @@ class CPL(ResidualMethod):
     def squared_norm(self) -> Tensor:
         """‖W‖², in training by the power method, in inference by Gram iteration."""
         if self.training:
-            u, v = self.power_vectors()
-            sigma = (convolution(u, self.weight, None, CIRCULAR) * v).sum()
+            sigma = product(self.weight, *self.power_method())
         else:
             bounds = gram_bound(self.matrices(), self.option["eval_iterations"])
             sigma = reduction("amax", bounds, ())
         return sigma.square()
 
-    def power_vectors(self) -> tuple[Tensor, Tensor]:
-        """The power iterations, outside the graph."""
+    def power_method(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Directions u and v, and <Wu, v>."""
         with self.tape.no_grad():
             u = self.u
             for _ in range(self.option["iterations"]):
@@ -43,10 +44,20 @@ class CPL(ResidualMethod):
                 norm = image.norm()
                 u = pointwise("where", pointwise("gt", norm, kind="bool"), image / norm.clamp_min(), u, kind="real")
             self.u.copy_(u)
-            return u, v
+            return u, v, norm
 
     def matrices(self) -> Tensor:
         """The matrices (m, n, n) whose largest norm is at least the convolution's."""
         if not self.holds(self.k > 1):
             return self.weight.reshape(1, *self.channels)
         return kernel_spectrum(self.weight, self.s, self.padding_mode)
+
+
+def product(weight: Tensor, u: Tensor, v: Tensor, known: Tensor) -> Tensor:
+    """<Wu, v>, already known."""
+
+    def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
+        weight, u, v = saved
+        return [g * kernel_gradient(u, v, weight, CIRCULAR), None, None, None]
+
+    return weight.tape.function([weight, u, v, known], known.clone, lambda _: [weight, u, v], backward)

@@ -23,6 +23,7 @@ from .published.heads import HEADS
 
 CONVOLUTIONS_PER_BLOCK = 5
 KERNEL_SIZE = 3
+HEAD_OPTIONS = {"bcop": {"iterations": 5}}
 
 
 class ConvNet(NamedTuple):
@@ -73,7 +74,10 @@ def conv_net(
         modules += [partial(FirstChannels, channels=c // 2), partial(PixelUnshuffle, factor=2)]
     c = w * 2**net.blocks
     modules.append(AdaptiveMaxPool2d)
-    modules += [Flatten, dense(method, c, c)] if method in HEADS else [convolution(method, c, c, 1, **options), Flatten]
+    if method in HEADS:
+        modules += [Flatten, dense(method, c, c)]
+    else:
+        modules += [convolution(method, c, c, 1, **options | HEAD_OPTIONS.get(method, {})), Flatten]
     scores = net.classes if classes is None else classes
     positive("classes", scores)
     modules.append(partial(FirstChannels, channels=scores))

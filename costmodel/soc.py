@@ -17,7 +17,7 @@ class SOC(Method):
 
     name = "soc"
     title = "SOC"
-    options = {"terms": 4, "eval_terms": 11}
+    options = {"terms": 4, "eval_terms": 12}
     padding_mode = ZEROS
 
     def register(self) -> None:

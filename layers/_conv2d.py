@@ -18,7 +18,7 @@ class Conv2d(LipschitzConv2d):
     r"""Base class of the layers :math:`R^{c_{in} \times h \times w} \to R^{c_{out} \times h/stride \times w/stride}`.
 
     A stride is taken by invertible downsampling: each stride × stride square of pixels becomes one pixel of stride²
-    times the channels, which keeps every norm, and the layer acts on these. A ``square`` method acts on as many
+    times the channels, which keeps every norm, and the layer acts on these. A method that ``acts_on_larger`` has as many
     channels in as out, the larger number of the two: zero channels are appended to its input, or its output is cut.
     Neither raises a Lipschitz constant.
 
@@ -101,7 +101,7 @@ class Conv2d(LipschitzConv2d):
 
         In training mode it is of the weights that the next forward uses; nothing of the layer changes. The norms are
         computed in float64 from the transformed weights as they are, rounding included, per frequency of the image's
-        grid. With circular padding the bound of a linear layer is the constant itself.
+        grid. With circular padding the bound of a linear layer, but SOC, is the constant itself.
 
         Args:
             input_shape: (c, h, w) of one image.

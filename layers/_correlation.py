@@ -28,12 +28,12 @@ class AbsoluteCorrelation(Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Tensor:
         (p,) = ctx.saved_tensors
-        of_correlation = _correlation(p).sgn() * g[:, :, None, None]
+        # Reversed, the correlation of i with j is that of j with i: both factors get the same gradient.
+        of_correlation = _correlation(p).sgn() * (g + g.t())[:, :, None, None]
         padding = [p.shape[-1] - 1] * 2
-        first, second, _ = torch.ops.aten.convolution_backward(
-            of_correlation, p, p, None, [1, 1], padding, [1, 1], False, [0, 0], 1, [True, True, False]
-        )
-        return first + second
+        return torch.ops.aten.convolution_backward(
+            of_correlation, p, p, None, [1, 1], padding, [1, 1], False, [0, 0], 1, [True, False, False]
+        )[0]
 
 
 def _correlation(p: Tensor) -> Tensor:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from ._base import full_precision
 
 
 class Function(torch.autograd.Function):
@@ -15,6 +18,18 @@ class Function(torch.autograd.Function):
     operators, and ``setup_context`` saves tensors. Called by :meth:`of`, which leaves autograd out where no gradient is
     wanted: then tracers see the plain operators.
     """
+
+    def __init_subclass__(cls) -> None:
+        """A backward that is called under autocast must compute as its forward did, in full precision."""
+        super().__init_subclass__()
+        backward = cls.backward
+
+        @wraps(backward)
+        def in_full_precision(ctx: Any, g: Tensor) -> Any:
+            with full_precision(g.device.type):
+                return backward(ctx, g)
+
+        cls.backward = staticmethod(in_full_precision)  # type: ignore[assignment]
 
     @classmethod
     def of(cls, *args: Any) -> Tensor:

@@ -19,7 +19,7 @@ def gram_bound(w: Tensor, iterations: int = GRAM_ITERATIONS) -> Tensor:
     With :math:`G_0 = w`, :math:`G_{i+1} = G_i^* G_i` the norm is at most :math:`\|G_t\|_F^{1/2^t}`, and at least
     that over :math:`r^{1/2^{t+1}}`, r the rank: 1.004 for rank 4096 and t = 10. Each :math:`G_i` is divided by its
     Frobenius norm, of which the logarithms add up, so that nothing overflows. Rounding errors of the i-th product enter
-    divided by 2^i: together at most 2·n·eps, relative. Zero matrices get the smallest normal number.
+    divided by 2^i: together at most 2·n·eps, relative. Zero matrices get 0.
 
     Args:
         w: the matrices, finite.
@@ -43,7 +43,8 @@ def gram_bound(w: Tensor, iterations: int = GRAM_ITERATIONS) -> Tensor:
         gram = gram.mT.conj() @ gram
         logarithm = logarithm + norm.log() / 2**i
     last = torch.linalg.vector_norm(gram, dim=(-2, -1), keepdim=True).clamp_min(tiny)
-    return largest * (logarithm + last.log() / 2**iterations).exp()
+    bound: Tensor = largest * (logarithm + last.log() / 2**iterations).exp()
+    return bound
 
 
 def kernel_spectrum(kernel: Tensor, size: tuple[int, ...], padding_mode: str) -> Tensor:
@@ -59,7 +60,7 @@ def kernel_spectrum(kernel: Tensor, size: tuple[int, ...], padding_mode: str) ->
         h = w = 1
     # A kernel larger than the image wraps around: a finer grid has all frequencies of the coarse one.
     y, x = -(-k // h), -(-k // w)
-    spectrum = torch.fft.rfft2(kernel, (y * h, x * w))[..., ::y, ::x]
+    spectrum: Tensor = torch.fft.rfft2(kernel, (y * h, x * w))[..., ::y, ::x]
     return spectrum.flatten(2).permute(2, 0, 1)
 
 

@@ -54,9 +54,9 @@ class ResidualConv2d(Conv2d):
 class Residual(Function):
     r"""x - Vᵀ relu(V x + b), saving x, V and b.
 
-    The backward computes the rectified y anew. With the gradient g and h the gradient :math:`-V g` of y where y > 0:
-    x gets :math:`g + V^\top h`, b the sum of h, V the sum of its gradients as of a convolution from x to h and, negated,
-    from g to y.
+    The backward computes y = relu(V x + b) anew. With g the output's gradient and h that of y, :math:`-V g` where
+    y > 0: x gets :math:`g + V^\top h`, b the sum of h, and V the gradient of a convolution that takes x to an output
+    with gradient h, minus that of one that takes g to an output with gradient y.
     """
 
     @staticmethod

@@ -97,8 +97,9 @@ class SpectralConvolution(Function):
 def to_spectrum(x: Tensor, size: tuple[int, int], norm: str = "backward") -> Tensor:
     """The half spectrum (n, b, c), n = h(⌊w/2⌋+1), of x (b, c, …) zero-padded to ``size`` = (h, w)."""
     b, c = x.shape[:2]
-    z = torch.fft.rfft2(x, size, norm=norm).reshape(b * c, -1)
-    return z.mT.clone(memory_format=torch.contiguous_format).unflatten(1, (b, c))  # products of strided ones are slow
+    z: Tensor = torch.fft.rfft2(x, size, norm=norm).reshape(b * c, -1)
+    z = z.mT.clone(memory_format=torch.contiguous_format)  # products of strided matrices are slow
+    return z.reshape(-1, b, c)
 
 
 def to_image(z: Tensor, size: tuple[int, int], norm: str = "backward") -> Tensor:
@@ -113,7 +114,7 @@ def to_image(z: Tensor, size: tuple[int, int], norm: str = "backward") -> Tensor
 def interior(z: Tensor, size: tuple[int, int]) -> Tensor:
     """The columns (h, m, …) of the half spectrum z (n, …) that stand for their conjugates too."""
     h, w = size
-    return z.unflatten(0, (h, w // 2 + 1))[:, 1 : (w + 1) // 2]
+    return z.view(h, w // 2 + 1, *z.shape[1:])[:, 1 : (w + 1) // 2]
 
 
 def fourier_basis(kernel: Tensor, size: tuple[int, int]) -> Tensor | None:
@@ -139,7 +140,7 @@ def kernel_spectrum(kernel: Tensor, basis: Tensor | None) -> Tensor:
     c_out, c_in, k, _ = kernel.shape
     if basis is None:
         return kernel.reshape(1, c_out, c_in)
-    return (basis @ kernel.reshape(-1, k * k).to(basis.dtype).mT).unflatten(1, (c_out, c_in))
+    return (basis @ kernel.reshape(-1, k * k).to(basis.dtype).mT).reshape(-1, c_out, c_in)
 
 
 def kernel_gradient(g: Tensor, kernel: Tensor, basis: Tensor | None) -> Tensor:

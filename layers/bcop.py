@@ -35,7 +35,7 @@ class BCOPConv2d(KernelConv2d):
     The backward pass keeps the weight alone and computes the rest anew.
 
     Args:
-        iterations: polynomials of the polar factor. Eight do for condition numbers up to 10⁴ in float32.
+        iterations: polynomials of the polar factor. Seven do for condition numbers up to 10³.
 
     Other arguments and errors: those of :class:`Conv2d`, or a ValueError if ``iterations`` is no positive integer.
 
@@ -50,7 +50,7 @@ class BCOPConv2d(KernelConv2d):
     algorithms: ClassVar = {"published": PublishedBCOPConv2d}
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, *, iterations: int = 8, **arguments: Any
+        self, in_channels: int, out_channels: int, kernel_size: int, *, iterations: int = 7, **arguments: Any
     ) -> None:
         self.iterations = positive("iterations", iterations)
         super().__init__(in_channels, out_channels, kernel_size, **arguments)

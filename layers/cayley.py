@@ -141,7 +141,7 @@ def _shifted(a: Tensor, by: float) -> Tensor:
 
 def _norm(w: Tensor) -> Tensor:
     """The norm of all w, or 1 for zero."""
-    norm = torch.linalg.vector_norm(_components(w))
+    norm: Tensor = torch.linalg.vector_norm(_components(w))
     return norm + (norm == 0)
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ._base import positive
-from ._convolution import CIRCULAR, Convolution, correlate, correlate_adjoint
+from ._convolution import CIRCULAR, correlate, correlate_adjoint, kernel_gradient
+from ._function import Function
 from ._norms import GRAM_ITERATIONS, gram_bound, kernel_spectrum
 from ._residual import ResidualConv2d
 from .published.cpl import PublishedCPLConv2d
@@ -46,6 +47,8 @@ class CPLConv2d(ResidualConv2d):
     algorithms: ClassVar = {"published": PublishedCPLConv2d}
     depends_on_size = True
     first_iterations = 20
+
+    u: Tensor
 
     def __init__(
         self,
@@ -89,18 +92,18 @@ class CPLConv2d(ResidualConv2d):
         # sin(i²) looks random and is a function of i.
         i = torch.arange(self.u.numel(), dtype=torch.float64, device=self.u.device)
         self.u.copy_(i.square().add(1).sin().reshape(self.u.shape))
-        self._power_vectors(self.first_iterations)
+        self._power_method(self.first_iterations)
 
     def _squared_norm(self, size: tuple[int, ...]) -> Tensor:
         if self.training:
-            u, v = self._power_vectors(self.iterations)
-            sigma = (Convolution.of(u, self.weight, None, CIRCULAR) * v).sum()
+            sigma = Product.of(self.weight, *self._power_method(self.iterations))
         else:
             sigma = gram_bound(self._matrices(size), self.eval_iterations).amax()
         return sigma**2
 
     @torch.no_grad()
-    def _power_vectors(self, iterations: int) -> tuple[Tensor, Tensor]:  # both as self.u
+    def _power_method(self, iterations: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Directions u and v, both as ``self.u``, and <Wu, v>."""
         u, tiny = self.u, torch.finfo(self.u.dtype).tiny
         for _ in range(iterations):
             v = correlate(u, self.weight, None, CIRCULAR)
@@ -109,9 +112,26 @@ class CPLConv2d(ResidualConv2d):
             norm = image.norm()
             u = torch.where(norm > 0, image / norm.clamp_min(tiny), u)  # zero weights leave the vector as it is
         self.u.copy_(u)
-        return u, v
+        return u, v, norm
 
     def _matrices(self, size: tuple[int, ...]) -> Tensor:
         """The matrices (m, n, n) whose largest norm is at least the convolution's."""
         weight = self.weight.to(torch.promote_types(self.weight.dtype, torch.float32))
         return weight.flatten(1)[None] if self.kernel_size == 1 else kernel_spectrum(weight, size, self.padding_mode)
+
+
+class Product(Function):
+    """<Wu, v> with circular padding, already known: the norm of Wᵀv, of which u is the direction."""
+
+    @staticmethod
+    def forward(weight: Tensor, u: Tensor, v: Tensor, product: Tensor) -> Tensor:
+        return product.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:3])
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        weight, u, v = ctx.saved_tensors
+        return g * kernel_gradient(u, v, weight, CIRCULAR), None, None, None

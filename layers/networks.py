@@ -21,6 +21,8 @@ HEADS: dict[str, type[LipschitzLinear]] = {
     "bcop/published": PublishedBjorckLinear,
     "cayley/published": PublishedCayleyLinear,
 }  # the others end in a 1×1 convolution
+# The largest matrix is the head's. As published, it gets fewer iterations than the convolutions in training.
+HEAD_OPTIONS = {"bcop": {"iterations": 5}}
 
 
 class ConvNet(NamedTuple):
@@ -112,7 +114,8 @@ def conv_net(
     if method in HEADS:
         modules |= {"flatten": nn.Flatten(), "head": HEADS[method](c, c, **factory)}
     else:
-        modules |= {"head": layer(c, c, 1), "flatten": nn.Flatten()}
+        head = LAYERS[method](c, c, 1, **arguments | HEAD_OPTIONS.get(method, {}))
+        modules |= {"head": head, "flatten": nn.Flatten()}
     modules["scores"] = FirstChannels(net.classes if classes is None else positive("classes", classes))
     return nn.Sequential(OrderedDict(modules))
 

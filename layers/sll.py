@@ -35,6 +35,8 @@ class SLLConv2d(ResidualConv2d):
     method = "sll"
     algorithms: ClassVar = {"published": PublishedSLLConv2d}
 
+    q: nn.Parameter
+
     def _register(self, factory: dict[str, Any], bias: bool) -> None:
         super()._register(factory, bias)
         self.q = nn.Parameter(torch.empty(self.channels[0], **factory))

@@ -16,6 +16,7 @@ from ._norms import gram_bound, kernel_norm
 from .published.soc import PublishedSOCConv2d
 
 CORRECTION = 0.7
+LARGEST_RADIUS = 3.5  # of L: up to there a degree of 12 is orthogonal to 1e-5
 
 
 class SOCConv2d(Conv2d):
@@ -28,12 +29,12 @@ class SOCConv2d(Conv2d):
     with channels transposed and the kernel flipped in :math:`M^\top`, and σ the least spectral norm of the four
     matrices that the kernel can be reshaped to. As S is skew-symmetric, two and two of them have equal norms, so two
     are computed. By "Fantastic Four" :math:`\|L\| \le \rho = 0.7 k` on images of any size, with either padding. With
-    k = 1 the factor is 1 and ρ = 1.
+    k = 1 the factor is 1 and ρ = 1; for k > 5 it is 3.5/k, as a larger ρ would need more terms.
 
     The eigenvalues of L are imaginary and at most ρ. So p is the polynomial, of degree ``terms`` or ``eval_terms``,
     of the Chebyshev expansion of exp on that interval, in place of the Taylor series; see
     :func:`exponential_polynomial`. In eval mode it is scaled so that |p| ≤ 1 there, and σ is an upper bound, by Gram
-    iteration: the layer is 1-Lipschitz, and orthogonal to 1e-5 for k ≤ 5. In training σ comes from one power iteration
+    iteration: the layer is 1-Lipschitz, and orthogonal to 1e-5. In training σ comes from one power iteration
     per step on the vectors ``u1`` and ``u2``, as published; where these have converged, the norms are in 1 ± 0.018.
 
     With k = 1 the weights are the orthogonal matrix itself. Zero weights give the identity.
@@ -66,13 +67,14 @@ class SOCConv2d(Conv2d):
         kernel_size: int,
         *,
         terms: int = 4,
-        eval_terms: int = 11,
+        eval_terms: int = 12,
         **arguments: Any,
     ) -> None:
         self.terms = positive("terms", terms)
         self.eval_terms = positive("eval_terms", eval_terms)
         super().__init__(in_channels, out_channels, kernel_size, **arguments)
-        self._norm = CORRECTION if kernel_size > 1 else 1.0  # of the reshaped kernel
+        # Of the reshaped kernel.
+        self._norm = min(CORRECTION, LARGEST_RADIUS / kernel_size) if kernel_size > 1 else 1.0
         radius = self._norm * kernel_size
         self._polynomials = {
             True: monic(exponential_polynomial(terms, radius)),

@@ -26,7 +26,7 @@ def test_layer_is_the_circular_convolution_with_its_kernel(
     cls: type[CayleyConv2d] | type[PublishedCayleyConv2d], size: tuple[int, int], c_in: int, c_out: int, k: int
 ) -> None:
     h, w = size
-    if k > min(size):
+    if cls is PublishedCayleyConv2d and k > min(size):
         pytest.skip("the published layer refuses an image smaller than the kernel")
     layer = cls(c_in, c_out, k, dtype=torch.float64)
     x = torch.randn(2, c_in, h, w, dtype=torch.float64)

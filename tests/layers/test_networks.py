@@ -93,6 +93,7 @@ def test_the_cost_model_has_the_same_networks() -> None:
     assert mirrored.CONVOLUTIONS_PER_BLOCK == networks.CONVOLUTIONS_PER_BLOCK == 5
     assert mirrored.KERNEL_SIZE == networks.KERNEL_SIZE == 3
     assert sorted(mirrored.HEADS) == sorted(networks.HEADS)
+    assert mirrored.HEAD_OPTIONS == networks.HEAD_OPTIONS
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -1,7 +1,8 @@
-"""SLL's scale is the sum of its paper, term by term; the layer is that formula with dense matrices."""
+"""SLL's scale is the sum of its paper, term by term; the layer is that formula with dense matrices, and ours is it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 import pytest
@@ -10,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipcost.layers import SLLConv2d
-from lipcost.validate import lipschitz_upper_bound
+from lipcost.layers.published.sll import PublishedSLLConv2d
+from lipcost.validate import lipschitz_upper_bound, singular_values
 
 
 def correlation(w: Tensor, i: int, j: int, dy: int, dx: int) -> float:
@@ -23,9 +25,12 @@ def correlation(w: Tensor, i: int, j: int, dy: int, dx: int) -> float:
     return total
 
 
+DOUBLE = torch.float64
+
+
 @pytest.mark.parametrize(("c", "k"), [(1, 1), (3, 1), (2, 3), (3, 3), (1, 5)])
-def test_scale_is_the_formula(c: int, k: int) -> None:
-    layer = SLLConv2d(c, c, k, dtype=torch.float64)
+def test_published_scale_is_the_formula(c: int, k: int) -> None:
+    layer = PublishedSLLConv2d(c, c, k, dtype=torch.float64)
     scale = layer.parameter_transform((8, 8))[0].detach()
     w, q, shifts = layer.weight.detach(), layer.q.detach().abs() + 1e-6, range(1 - k, k)
     for i in range(c):
@@ -36,8 +41,8 @@ def test_scale_is_the_formula(c: int, k: int) -> None:
 
 
 @pytest.mark.parametrize("size", [(5, 5), (4, 7)])
-def test_output_is_the_formula(size: tuple[int, int]) -> None:
-    layer = SLLConv2d(3, 3, 3, dtype=torch.float64)
+def test_published_output_is_the_formula(size: tuple[int, int]) -> None:
+    layer = PublishedSLLConv2d(3, 3, 3, dtype=torch.float64)
     pixels = size[0] * size[1]
     basis = torch.eye(3 * pixels, dtype=torch.float64).reshape(-1, 3, *size)
     w = F.conv2d(basis, layer.weight, padding=1).flatten(1).T
@@ -48,8 +53,8 @@ def test_output_is_the_formula(size: tuple[int, int]) -> None:
     torch.testing.assert_close(layer(x).flatten(1), expected)
 
 
-def test_scale_of_q_does_not_matter() -> None:
-    layer, x = SLLConv2d(3, 3, 3, dtype=torch.float64), torch.randn(2, 3, 5, 5, dtype=torch.float64)
+def test_published_scale_of_q_does_not_matter() -> None:
+    layer, x = PublishedSLLConv2d(3, 3, 3, dtype=torch.float64), torch.randn(2, 3, 5, 5, dtype=torch.float64)
     y = layer(x)
     with torch.no_grad():
         layer.q.mul_(-2)
@@ -57,8 +62,110 @@ def test_scale_of_q_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("std", [0.0, 1e-10, 1e10])
-def test_scale_of_the_weight_does_no_harm(std: float) -> None:
-    layer = SLLConv2d(3, 3, 3, dtype=torch.float64)
+def test_published_scale_of_the_weight_does_no_harm(std: float) -> None:
+    layer = PublishedSLLConv2d(3, 3, 3, dtype=torch.float64)
     torch.nn.init.normal_(layer.weight, std=std)
     torch.nn.init.zeros_(layer.q)
     assert lipschitz_upper_bound(layer, (3, 5, 5)) <= 1 + 1e-9
+
+
+# Ours
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_is_the_published_layer(k: int, bias: bool, training: bool) -> None:
+    ours = SLLConv2d(3, 3, k, bias=bias, dtype=DOUBLE).train(training)
+    published = PublishedSLLConv2d(3, 3, k, bias=bias, dtype=DOUBLE).train(training)
+    published.load_state_dict(ours.state_dict())
+    x, g = torch.randn(2, 2, 3, 5, 6, dtype=DOUBLE)
+    x.requires_grad_()
+    y, expected = ours(x), published(x)
+    torch.testing.assert_close(y, expected)
+    of_ours, of_published = (
+        dict(zip(("x", *dict(m.named_parameters())), torch.autograd.grad(out, (x, *m.parameters()), g), strict=True))
+        for m, out in ((ours, y), (published, expected))
+    )
+    torch.testing.assert_close(of_ours, of_published)
+
+
+@pytest.mark.parametrize("mode", ["zeros", "circular"])
+@pytest.mark.parametrize("k", [1, 2, 3])
+@pytest.mark.parametrize(("c_in", "c_out"), [(2, 2), (1, 3), (3, 1)])
+def test_gradients(c_in: int, c_out: int, k: int, mode: str) -> None:
+    layer = SLLConv2d(c_in, c_out, k, padding_mode=mode, dtype=DOUBLE)
+    x = torch.randn(1, c_in, 3, 4, dtype=DOUBLE, requires_grad=True)
+    names, parameters = zip(*layer.named_parameters(), strict=True)
+
+    def output(x: Tensor, *parameters: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, dict(zip(names, parameters, strict=True)), (x,))
+
+    assert torch.autograd.gradcheck(output, (x, *parameters))
+
+
+def zero_channel(w: Tensor) -> None:
+    w[0] = w[:, 0] = 0
+
+
+def rank_one(w: Tensor) -> None:
+    w.copy_(torch.einsum("a,b,c,d->abcd", *(torch.randn(n, dtype=w.dtype) for n in w.shape)))
+
+
+WEIGHTS: dict[str, Callable[[Tensor], object]] = {
+    "initial": lambda w: w,
+    "small": lambda w: w.mul_(1e-4),
+    "large": lambda w: w.mul_(1e2),
+    "zero": lambda w: w.zero_(),
+    "zero channel": zero_channel,
+    "rank one": rank_one,
+    "equal": lambda w: w.fill_(1.0),
+}
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+@pytest.mark.parametrize("mode", ["zeros", "circular"])
+@pytest.mark.parametrize("sizes", [(3, 3, 3), (2, 4, 3), (4, 2, 1), (2, 2, 4)])
+@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
+def test_1_lipschitz_for_any_weights(sizes: tuple[int, int, int], mode: str, kind: str, dtype: torch.dtype) -> None:
+    layer, shape = SLLConv2d(*sizes, padding_mode=mode, dtype=dtype), (sizes[0], 5, 4)
+    tolerance = 1e-4 if dtype is torch.float32 else 1e-9
+    with torch.no_grad():
+        WEIGHTS[kind](layer.weight)
+    x = torch.randn(2, *shape, dtype=dtype, requires_grad=True)
+    layer(x).square().sum().backward()
+    assert all(t.grad is not None and t.grad.isfinite().all() for t in (x, *layer.parameters()))
+    exact, bound = lipschitz_upper_bound(layer, shape), layer.lipschitz_upper_bound(shape)
+    assert exact - tolerance <= bound <= 1 + tolerance
+    assert singular_values(layer, shape, at=x[0].detach())[0] <= 1 + tolerance
+
+
+def test_1_lipschitz_after_large_steps() -> None:
+    layer = SLLConv2d(3, 3, 3)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=10)
+    for _ in range(5):
+        optimizer.zero_grad()
+        layer(torch.randn(2, 3, 5, 4)).square().mean().backward()
+        optimizer.step()
+    assert lipschitz_upper_bound(layer, (3, 5, 4)) <= 1 + 1e-4
+
+
+def test_bfloat16_bound() -> None:
+    for _ in range(5):
+        assert SLLConv2d(4, 4, 3, dtype=torch.bfloat16).lipschitz_upper_bound((4, 6, 6)) == 1
+
+
+@pytest.mark.parametrize(("c_in", "c_out"), [(2, 4), (4, 2)])
+def test_acts_on_the_larger_number_of_channels(c_in: int, c_out: int) -> None:
+    layer, square = SLLConv2d(c_in, c_out, 3), SLLConv2d(4, 4, 3)
+    square.load_state_dict(layer.state_dict())
+    x = torch.randn(2, c_in, 5, 6)
+    expected = square(F.pad(x, (0, 0, 0, 0, 0, 4 - c_in)))[:, :c_out]
+    torch.testing.assert_close(layer(x), expected)
+
+
+def test_stride_is_downsampling() -> None:
+    layer, inner = SLLConv2d(2, 6, 3, stride=2), SLLConv2d(8, 6, 3)
+    inner.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 2, 6, 8)
+    assert torch.equal(layer(x), inner(F.pixel_unshuffle(x, 2)))
