@@ -45,7 +45,8 @@ def predict(
         typer.Option("--set", metavar="NAME=INTEGER", help="A method's iteration count, e.g. terms=12. Repeatable."),
     ] = None,
     all_methods: Annotated[
-        bool, typer.Option("--all", help="Every method, by the library's own algorithm; those that cannot, with the reason.")
+        bool,
+        typer.Option("--all", help="Every method, by the library's own algorithm; those that cannot, with the reason."),
     ] = False,
     json: Json = False,
 ) -> None:

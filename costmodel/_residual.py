@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ._convolution import ZEROS, correlate, correlate_adjoint, kernel_gradient
+from ._kernels import pointwise
 from ._method import Method
-from ._ops import pad_channels
+from ._ops import filled, pad_channels
 from ._tensor import Tensor
 
 EPSILON = 1e-6
@@ -40,22 +41,33 @@ def residual(x: Tensor, kernel: Tensor, bias: Tensor | None, mode: str) -> Tenso
     needs = x.requires_grad
 
     def forward() -> Tensor:
-        y = rectified(x, kernel, bias, mode)
-        return correlate_adjoint(y, -kernel, mode).add_(x)
+        inner = x.clone()
+        y = rectified(inner, kernel, bias, mode)
+        z = correlate_adjoint(y, -kernel, mode).add_(inner)
+        del inner, y
+        return z.clone()
 
     def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
         x, kernel, bias = saved
         assert x is not None
         assert kernel is not None
+        g, x = g.clone(), x.clone()
         y = rectified(x, kernel, bias, mode)
         h = correlate(g, -kernel, None, mode)
-        h.tape.kernel("threshold_backward", "pointwise", [h, y, h, h], flops=h.numel)
-        to_kernel = kernel_gradient(x, h, kernel, mode)
+        positive = pointwise("gt", y, kind="bool")
+        h.tape.kernel("mul_", "pointwise", [h, positive, h], flops=h.numel)
+        del positive
+        to_kernel = filled("zeros_like", h.tape, kernel.shape)
+        to_kernel.add_(kernel_gradient(x, h, kernel, mode))
         other = kernel_gradient(g, y, kernel, mode)
         to_kernel.tape.kernel("sub_", "pointwise", [to_kernel, other, to_kernel], flops=to_kernel.numel)
-        del y, other
+        del x, y, other
         to_bias = [] if bias is None else [h.sum((0, 2, 3))]
-        return [correlate_adjoint(h, kernel, mode).add_(g) if needs else None, to_kernel, *to_bias]
+        if not needs:
+            return [None, to_kernel, *to_bias]
+        g = correlate_adjoint(h, kernel, mode).add_(g)
+        del h
+        return [g.clone(), to_kernel, *to_bias]
 
     return x.tape.function([x, kernel, bias], forward, lambda _: [x, kernel, bias], backward)
 

@@ -56,13 +56,17 @@ class Residual(Function):
 
     The backward computes y = relu(V x + b) anew. With g the output's gradient and h that of y, :math:`-V g` where
     y > 0: x gets :math:`g + V^\top h`, b the sum of h, and V the gradient of a convolution that takes x to an output
-    with gradient h, minus that of one that takes g to an output with gradient y.
+    with gradient h, minus that of one that takes g to an output with gradient y. Channels lie innermost inside, which
+    CPUs convolve up to four times as fast; input and output are contiguous.
     """
 
     @staticmethod
     def forward(x: Tensor, kernel: Tensor, bias: Tensor | None, padding_mode: str) -> Tensor:
+        x = x.clone(memory_format=torch.channels_last)
         y = correlate(x, kernel, bias, padding_mode).clamp_min_(0)
-        return correlate_adjoint(y, -kernel, padding_mode).add_(x)
+        z = correlate_adjoint(y, -kernel, padding_mode).add_(x)
+        del x, y
+        return z.clone(memory_format=torch.contiguous_format)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -74,10 +78,19 @@ class Residual(Function):
         x, kernel, bias = ctx.saved_tensors
         mode = ctx.padding_mode
         of_x, of_kernel, of_bias, _ = ctx.needs_input_grad
+        g, x = (t.clone(memory_format=torch.channels_last) for t in (g, x))
         y = correlate(x, kernel, bias, mode).clamp_min_(0)
         h = correlate(g, -kernel, None, mode)
-        torch.ops.aten.threshold_backward.grad_input(h, y, 0, grad_input=h)
-        to_kernel = kernel_gradient(x, h, kernel, mode).sub_(kernel_gradient(g, y, kernel, mode)) if of_kernel else None
-        del y
+        h.mul_(y > 0)
+        to_kernel = None
+        if of_kernel:
+            to_kernel = torch.zeros_like(kernel)
+            to_kernel.add_(kernel_gradient(x, h, kernel, mode))
+            to_kernel.sub_(kernel_gradient(g, y, kernel, mode))
+        del x, y
         to_bias = h.sum((0, 2, 3)) if of_bias else None
-        return correlate_adjoint(h, kernel, mode).add_(g) if of_x else None, to_kernel, to_bias, None
+        if not of_x:
+            return None, to_kernel, to_bias, None
+        g = correlate_adjoint(h, kernel, mode).add_(g)
+        del h
+        return g.clone(memory_format=torch.contiguous_format), to_kernel, to_bias, None

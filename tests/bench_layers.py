@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -42,8 +42,8 @@ REQUIRED: dict[str, tuple[float, dict[str, float]]] = {
 Result = dict[str, Any]
 
 
-def run(methods: Sequence[str], clock: Clock, reference: Path | None = None, quick: bool = False) -> Result:
-    """Everything measured."""
+def run(methods: Sequence[str], clock: Clock, reference: Path | None = None, quick: bool = False) -> Iterator[Result]:
+    """Everything measured so far, after each method."""
     load, device = os.getloadavg()[0], clock.device
     often = replace(clock, rounds=PER_LAYER * clock.rounds)
     layers, nets, shape = Layers(device), Networks(device), Shape()
@@ -58,13 +58,13 @@ def run(methods: Sequence[str], clock: Clock, reference: Path | None = None, qui
         rows["network"] += measure(nets, [peer for peer in rivals if peer.net is not None], clock)
         if method in ORTHOGONAL:
             accuracy += measure_accuracy(method, often, shape)
-    return {
-        "environment": environment() | _environment("cuda" if device == "cuda" else "cpu", load) | _gpu(device),
-        "sizes": {"layer": vars(layers), "network": vars(nets), "clock": vars(clock)},
-        **rows,
-        "requirements": [] if quick else list(check(rows["network"])),  # they are of the full sizes
-        "accuracy": accuracy,
-    }
+        yield {
+            "environment": environment() | _environment("cuda" if device == "cuda" else "cpu", load) | _gpu(device),
+            "sizes": {"layer": vars(layers), "network": vars(nets), "clock": vars(clock)},
+            **rows,
+            "requirements": [] if quick else list(check(rows["network"])),  # they are of the full sizes
+            "accuracy": accuracy,
+        }
 
 
 def check(rows: Sequence[Row]) -> Iterable[Result]:
@@ -133,10 +133,10 @@ def main() -> None:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     clock = Clock(args.device, args.rounds or (QUICK_ROUNDS if args.quick else ROUNDS), args.clock)
-    result = run(args.methods, clock, args.reference, args.quick)
+    for result in run(args.methods, clock, args.reference, args.quick):
+        if args.json is not None:
+            args.json.write_text(json.dumps(result, indent=1, default=vars) + "\n", encoding="utf-8")
     show(result)
-    if args.json is not None:
-        args.json.write_text(json.dumps(result, indent=1, default=vars) + "\n", encoding="utf-8")
 
 
 def _gpu(device: str) -> dict[str, str]:

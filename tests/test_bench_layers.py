@@ -44,7 +44,7 @@ def test_orthogonalisations_are_measured(method: str) -> None:
 
 @pytest.mark.parametrize("clock", CLOCKS)
 def test_everything_fits_json_and_the_tables(clock: str, capsys: pytest.CaptureFixture[str]) -> None:
-    result = run(["standard"], Clock("cpu", 1, clock), quick=True)
+    (result,) = run(["standard"], Clock("cpu", 1, clock), quick=True)
     show(result)
     printed = capsys.readouterr().out
     loaded = json.loads(json.dumps(result, default=vars))

@@ -38,7 +38,10 @@ TIMED = [name.removesuffix(PUBLISHED_ALGORITHM) for name in METHODS if name.ends
 
 def counted(device: Device, *rows: tuple[str, str]) -> list[Count]:
     """What the rows' networks would reach on the device."""
-    return [Count(size, method, epochs_within(size, method + PUBLISHED_ALGORITHM, hours=HOURS, device=device)) for size, method in rows]
+    return [
+        Count(size, method, epochs_within(size, method + PUBLISHED_ALGORITHM, hours=HOURS, device=device))
+        for size, method in rows
+    ]
 
 
 @pytest.fixture(scope="module")

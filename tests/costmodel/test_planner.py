@@ -283,7 +283,9 @@ def test_lot_does_not_fit_on_a_small_device() -> None:
     assert (aol.method, aol.fits, lot.method, lot.fits) == ("aol", True, "lot/published", False)
     there = int(t4["memory"] - t4["reserved"])
     assert lot.allocated_bytes > there > aol.allocated_bytes
-    assert workload("ConvNetM", "lot/published", t4).record(1).peak(512) > there  # its transformed weights alone are too much
+    assert (
+        workload("ConvNetM", "lot/published", t4).record(1).peak(512) > there
+    )  # its transformed weights alone are too much
     assert_reason(lot, there, "not even one image fits")
 
 

@@ -199,7 +199,7 @@ def test_the_breakdown_adds_up(works: dict[Work, int], images: int) -> None:
 def test_a_network_on_a_device_that_only_launches(method: str) -> None:
     """All else is too fast to matter: as many launches as the step has kernels."""
     fast = made_up(**dict.fromkeys([*RATES, "bandwidth", "inverse"], 2.0**80))
-    options = {"iterations": 2} if method.split("/")[0] in ("bcop", "lot") else {}
+    options = {"iterations": 2} if method.split("/", maxsplit=1)[0] in ("bcop", "lot") else {}
     p = predict_network("XS", method, b=2, width=4, device=fast, **options)
     launches = p.launches_forward + p.launches_backward + p.launches_optimizer
     assert p.time == Seconds(compute=0, bandwidth=0, launches=launches * 2.0**-16, loading=0)

@@ -19,7 +19,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def jacobian(layer: nn.Module, n: int) -> torch.Tensor:
-    return torch.func.jacrev(layer)(torch.randn(1, n, dtype=torch.float64))[0, :, 0]
+    return torch.autograd.functional.jacobian(layer, torch.randn(1, n, dtype=torch.float64))[0, :, 0]
 
 
 @pytest.mark.parametrize(("n_in", "n_out"), [(4, 4), (3, 5), (6, 2), (1, 1)])
