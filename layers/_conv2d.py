@@ -18,9 +18,9 @@ class Conv2d(LipschitzConv2d):
     r"""Base class of the layers :math:`R^{c_{in} \times h \times w} \to R^{c_{out} \times h/stride \times w/stride}`.
 
     A stride is taken by invertible downsampling: each stride × stride square of pixels becomes one pixel of stride²
-    times the channels, which keeps every norm, and the layer acts on these. A method that ``acts_on_larger`` has as many
-    channels in as out, the larger number of the two: zero channels are appended to its input, or its output is cut.
-    Neither raises a Lipschitz constant.
+    times the channels, which keeps every norm, and the layer acts on these. A method that ``acts_on_larger`` has as
+    many channels in as out, the larger number of the two: zero channels are appended to its input, or its output is
+    cut. Neither raises a Lipschitz constant.
 
     Args:
         in_channels: c_in, a positive integer.
@@ -151,13 +151,13 @@ class Conv2d(LipschitzConv2d):
                 k * n,
                 stride=n,
                 padding=k // 2 * n,
-                padding_mode=self.padding_mode if k > 1 else ZEROS,
+                padding_mode="circular" if k > 1 and self.padding_mode == CIRCULAR else "zeros",
                 bias=self.bias is not None,
                 device=kernel.device,
                 dtype=kernel.dtype,
             )
             conv.weight.copy_(F.pixel_shuffle(kernel, n))
-            if conv.bias is not None:
+            if conv.bias is not None and self.bias is not None:
                 conv.bias.copy_(self.bias[: self.out_channels])
         return conv
 

@@ -42,9 +42,10 @@ def kernel_gradient(x: Tensor, g: Tensor, kernel: Tensor, padding_mode: str) -> 
     if k > 1 and padding == 0:
         x = pad(x, (k - 1) // 2, k // 2, padding_mode)
     mask = [False, True, False]
-    return torch.ops.aten.convolution_backward(
+    gradient: Tensor = torch.ops.aten.convolution_backward(
         g, x, kernel, None, [1, 1], [padding, padding], [1, 1], False, [0, 0], 1, mask
     )[1]
+    return gradient
 
 
 class Convolution(Function):

@@ -31,9 +31,10 @@ class AbsoluteCorrelation(Function):
         # Reversed, the correlation of i with j is that of j with i: both factors get the same gradient.
         of_correlation = _correlation(p).sgn() * (g + g.t())[:, :, None, None]
         padding = [p.shape[-1] - 1] * 2
-        return torch.ops.aten.convolution_backward(
+        gradient: Tensor = torch.ops.aten.convolution_backward(
             of_correlation, p, p, None, [1, 1], padding, [1, 1], False, [0, 0], 1, [True, False, False]
         )[0]
+        return gradient
 
 
 def _correlation(p: Tensor) -> Tensor:

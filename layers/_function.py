@@ -29,7 +29,7 @@ class Function(torch.autograd.Function):
             with full_precision(g.device.type):
                 return backward(ctx, g)
 
-        cls.backward = staticmethod(in_full_precision)  # type: ignore[assignment]
+        cls.backward = staticmethod(in_full_precision)  # type: ignore[method-assign]
 
     @classmethod
     def of(cls, *args: Any) -> Tensor:

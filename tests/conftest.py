@@ -1,4 +1,4 @@
-"""The exhaustive suites on the published algorithms, which no longer change, are slow: CI runs them, `make test` not."""
+"""The exhaustive suites on the published algorithms, which no longer change, are slow: only CI runs them."""
 
 from __future__ import annotations
 
