@@ -125,7 +125,6 @@ def upper_bound(w: Tensor) -> Tensor:
     return largest * norm.sqrt().clamp_min(1)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def polynomials(iterations: int, dtype: torch.dtype) -> tuple[Step, ...]:
     r"""The coefficients (a, b, c) of odd polynomials a x + b x³ + c x⁵, each optimal behind the last; then GUARD's.
 
@@ -146,6 +145,10 @@ def polynomials(iterations: int, dtype: torch.dtype) -> tuple[Step, ...]:
         [4.21, -12.26, 8.92]
     """
     return _polynomials(iterations, torch.finfo(dtype).eps)
+
+
+# What torch.compiler.assume_constant_result does, without its import of the compiler: these are numbers.
+polynomials._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @lru_cache

@@ -21,6 +21,7 @@ from .results import Results
 STYLE: dict[Any, Any] = dict(PLOT_STYLE)
 COLOURS = ("#222222", "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#17becf")
 MARKERS = "osD^vP*X"
+PLAIN = "standard" + PUBLISHED  # the convolution that everybody has
 SIZES: dict[str, Any] = {"b": 256, "s": 32, "c": 64, "k": 3}
 BATCHES = (1, 4, 16, 64, 256, 1024)
 SIDES = (4, 8, 16, 32, 64, 128)
@@ -120,14 +121,14 @@ def _points(axes: Axes, points: list[Point], title: str) -> None:
 
 def ratios(results: Results) -> tuple[Figure, str]:
     """What a method costs, relative to the plain convolution."""
-    standard = predict("standard", **SIZES)
-    predicted = {m: predict(m, **SIZES) for m in results.methods if m != "standard"}
+    plain = predict(PLAIN, **SIZES)
+    predicted = {m: predict(m, **SIZES) for m in results.methods if m != PLAIN}
     figure = Figure(figsize=(12.6, 1.2 + 0.42 * max(len(predicted), 3)), layout="constrained")
     names = [METHODS[m].title for m in predicted]
     for axes, (title, cost) in zip(
         np.atleast_1d(figure.subplots(1, len(RATIOS), sharey=True)), RATIOS.items(), strict=True
     ):
-        values = [cost(p) / cost(standard) for p in predicted.values()]
+        values = [cost(p) / cost(plain) for p in predicted.values()]
         axes.axvline(1, color="#222222", linewidth=1, linestyle="--")
         looks = [look(m) for m in predicted]
         style: dict[str, Any] = {"color": [each.face for each in looks], "edgecolor": [each.colour for each in looks]}
@@ -138,7 +139,7 @@ def ratios(results: Results) -> tuple[Figure, str]:
         axes.grid(visible=False, axis="y")
         axes.title.set_size(12)
     figure.axes[0].invert_yaxis()
-    return figure, f"Predicted training cost, Standard = 1 (dashed); {_sizes(SIZES)}."
+    return figure, f"Predicted training cost, torch.nn.Conv2d with circular padding = 1 (dashed); {_sizes(SIZES)}."
 
 
 def growth(results: Results) -> tuple[Figure, str]:

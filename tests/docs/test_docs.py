@@ -107,7 +107,8 @@ def test_every_method_has_a_page_of_one_form() -> None:
     pages = {page.stem: page.read_text(encoding="utf-8") for page in (DOCS / "methods").glob("*.md")}
     assert set(pages) == set(DEFAULTS)
     forms = {name: re.findall(r"^## (.*)$", text, re.MULTILINE) for name, text in pages.items()}
-    assert all(form == forms["standard"] for form in forms.values())
+    for form in forms.values():
+        assert [title for title in form if title != "The published algorithm"] == forms["standard"]
 
 
 def test_a_wrong_output_is_noticed(tmp_path: Path) -> None:
