@@ -49,9 +49,9 @@ def formula(
 
     Example:
         >>> from lipcost.costmodel import formula
-        >>> formula("soc", "macs_forward")
+        >>> formula("soc/published", "macs_forward")
         b*c**2*k**2*s**2*terms
-        >>> formula("soc", "macs_forward", terms=5, k=3)
+        >>> formula("soc/published", "macs_forward", terms=5, k=3)
         45*b*c**2*s**2
     """
     cls = lookup(method)

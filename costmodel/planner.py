@@ -68,7 +68,7 @@ def largest_width(
     Example:
         >>> from lipcost.costmodel import largest_width
         >>> largest_width("ConvNetXS", "aol", 4 * 2**30, b=256)
-        86
+        162
     """
     memory, rounding = _memory(memory_bytes, device)
 
@@ -115,7 +115,7 @@ def epochs_within(
     Example:
         >>> from lipcost.costmodel import Device, epochs_within
         >>> round(epochs_within("ConvNetM", "soc", hours=2, device=Device.named("a100-40")))
-        194
+        161
     """
     _check_budget(hours, images, how)
     step = step_time(workload(network, method, device, **how).record(b), device, b).total
@@ -184,9 +184,9 @@ def plan(
 
     Example:
         >>> from lipcost.costmodel import Device, plan
-        >>> best, *_, worst = plan("ConvNetM", ["lot", "cpl", "aol"], device=Device.named("t4"), hours=24)
+        >>> best, *_, worst = plan("ConvNetM", ["lot/published", "cpl", "aol"], device=Device.named("t4"), hours=24)
         >>> best.fits, worst.method, worst.fits
-        (True, 'lot', False)
+        (True, 'lot/published', False)
     """
     _check_budget(hours, images, how)
     positive("b", b)

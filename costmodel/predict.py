@@ -99,7 +99,7 @@ def predict(
 
     Example:
         >>> from lipcost.costmodel import predict
-        >>> p = predict("soc", b=256, s=32, c=64)
+        >>> p = predict("soc/published", b=256, s=32, c=64)
         >>> p.macs_forward == 5 * 256 * 32**2 * 64**2 * 3**2
         True
         >>> p.peak_bytes

@@ -81,8 +81,8 @@ def compare(case: Case) -> list[Row]:
         >>> rows = compare(Case("standard", b=2, s=4, c_in=3, c_out=3, k=1))
         >>> [(row.predicted, row.measured) for row in rows if row.quantity == "macs_forward"]
         [(288, 288), (288, 288)]
-        >>> [row.error for row in compare(Case("cpl", b=2, s=4, c_in=3, c_out=4))]  # doctest: +ELLIPSIS
-        ['ValueError: cpl ...']
+        >>> [row.error for row in compare(Case("cpl/published", b=2, s=4, c_in=3, c_out=4))]  # doctest: +ELLIPSIS
+        ['ValueError: cpl/published ...']
     """
     try:
         layer, x = case.layer(), case.input()
