@@ -207,7 +207,7 @@ def test_gradient_reaches_every_parameter(head: Head, training: bool) -> None:
 def test_bfloat16() -> None:
     y = PublishedBjorckLinear(4, 4, dtype=torch.bfloat16)(torch.zeros(2, 4, dtype=torch.bfloat16))
     assert y.dtype == torch.bfloat16
-    message = "cayley does not work in torch.bfloat16; supported: torch.float32, torch.float64"
+    message = "cayley/published does not work in torch.bfloat16; supported: torch.float32, torch.float64"
     with pytest.raises(ValueError, match=message):
         PublishedCayleyLinear(4, 4, dtype=torch.bfloat16)
     moved = PublishedCayleyLinear(4, 4).to(torch.bfloat16)
