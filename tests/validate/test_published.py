@@ -50,7 +50,7 @@ def test_flops_are_those_of_a_step(found: Published) -> None:
     flops = found.predictors[2]
     amounts = []
     for row in found.fit.rows[:2]:
-        p = predict_network(row.count.size, row.count.method, b=256)
+        p = predict_network(row.count.size, row.count.algorithm, b=256)
         amounts.append(p.flops_forward + p.flops_backward + p.flops_optimizer)
     assert flops.seconds[0] / flops.seconds[1] == pytest.approx(amounts[0] / amounts[1])
 
