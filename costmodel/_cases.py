@@ -17,14 +17,16 @@ Result = TypeVar("Result")
 Path = tuple[tuple[Any, bool], ...]  # the conditions met on the way, with the answer taken
 Ranges = dict[Any, tuple[int, int]]  # the smallest and the largest value of each symbol
 CHANNELS = ("c", "c_in", "c_out")
+FAR = 100
 Outcome = tuple[sympy.Expr, ...]  # the candidates of a maximum; one where there is none to take
 
 
 class Grid:
-    """Small configurations that a method accepts: where two cases are compared and impossible ones seen.
+    """Configurations that a method accepts: where two cases are compared and impossible ones seen.
 
     Branch conditions compare sizes with each other and with constants up to 2. So every way through the branches that
-    exists is met by small sizes and, where a size is a number, by the others just below, at and above it.
+    exists is met by small sizes and, where a size is a number, by the others just below, at and above it. A maximum
+    changes hands far out too: where one size is so large that its terms dwarf those of all others.
 
     Args:
         method: whose ``check`` says which configurations exist.
@@ -35,12 +37,13 @@ class Grid:
 
     def __init__(self, method: type[Method], sizes: dict[str, int], counts: dict[str, int], rectangular: bool) -> None:
         near = sorted({n for number in sizes.values() for n in (number - 1, number, number + 1) if n > 0})
+        far = FAR * max(near, default=1) ** 2
         free = {
-            "b": [1, 2, 5],
+            "b": [1, 2, 5, FAR, far],
             "s": [1, 2, 3, 4, 5, 7, 8, *near],
             "k": [3, 5, 7, *(n for n in near if n % 2 and n > 1)],
         }
-        free |= {name: [1, 2, 3, *near] for name in CHANNELS}
+        free |= {name: [1, 2, 3, *near, far] for name in CHANNELS}
         free |= {name: [2, 5] for name in method.options}
         free |= {name: [number] for name, number in (sizes | counts).items()}
         names = [name for name in free if rectangular == (name in ("c_in", "c_out")) or name not in CHANNELS]

@@ -153,9 +153,9 @@ def written(expression: sympy.Expr) -> str:
 
     Example:
         >>> from lipcost.costmodel import formula
-        >>> print(written(formula("cayley", "macs_forward")))
+        >>> print(written(formula("cayley/published", "macs_forward")))
         4·c²·s·(b + c)·(⌊s/2⌋ + 1)
-        >>> print(written(formula("standard", "saved_bytes")))
+        >>> print(written(formula("standard/published", "saved_bytes")))
         k > 1: 4·b·c·(k + s - 1)²;
         else: 0
     """

@@ -149,6 +149,13 @@ def test_a_number_is_compared_with_symbols_beyond_it() -> None:
     )
 
 
+def test_a_maximum_changes_hands_beyond_small_sizes() -> None:
+    """c_out = 5 is told from c_out > 5, whose peak is another from b·s² > 520 on only."""
+    peak = formula("sll", "peak_bytes", c_in=5, k=9)
+    for b in (1, 7, 10**4):
+        assert peak.subs({B: b, S: 9, C_OUT: 5}) == predict("sll", b=b, s=9, c=5, k=9).peak_bytes
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_only_the_named_symbols_appear(method: str) -> None:
     allowed = {B, S, C, K, *(option_symbol(name) for name in METHODS[method].options)}
