@@ -127,9 +127,9 @@ def test_the_whole_way_on_the_cpu(found):
 def test_sections_of_a_run(found):
     for table in (table for section in cuda_sections(found) for table in section.tables):
         assert {len(row) for row in table.rows} == {len(table.header)}
-    assert [line["tensors' peak equal"] for line in summary(found)][
-        -1
-    ] == "{0}/{0}".format(len(MODES) * (len(METHODS) + len(NETWORKS)))
+    assert [line["tensors' peak equal"] for line in summary(found)][-1] == "{0}/{0}".format(
+        len(MODES) * (len(METHODS) + len(NETWORKS))
+    )
 
 
 @pytest.mark.slow
