@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from ._kernels import pointwise
-from ._tape import Shape
+from ._tape import Kind, Shape
 from ._tensor import Tensor
 
 
@@ -20,13 +20,13 @@ def pack(mask: Tensor) -> Tensor:
         flat = padded
     word = flat.as_kind("int64", words)
     gathered = pointwise("__rshift__", pointwise("mul", word, kind="int64"), kind="int64")
-    return _converted(gathered, "uint8")
+    return converted(gathered, "uint8")
 
 
 def unpack(packed: Tensor, shape: Shape) -> Tensor:
     """The truths, of ``shape``."""
     b, n = shape[0], prod(shape[1:])
-    chosen = pointwise("bitwise_and", pointwise("mul", _converted(packed, "int64"), kind="int64"), kind="int64")
+    chosen = pointwise("bitwise_and", pointwise("mul", converted(packed, "int64"), kind="int64"), kind="int64")
     flat = pointwise("ne", chosen.as_kind("uint8", (b, 8 * packed.shape[1])), kind="bool")
     if not packed.tape.holds(n % 8 != 0):
         return flat.reshape(*shape)
@@ -35,7 +35,8 @@ def unpack(packed: Tensor, shape: Shape) -> Tensor:
     return out
 
 
-def _converted(x: Tensor, kind: str) -> Tensor:
-    out = Tensor(x.tape, x.shape, kind)  # type: ignore[arg-type]
+def converted(x: Tensor, kind: Kind) -> Tensor:
+    """As elements of another kind."""
+    out = Tensor(x.tape, x.shape, kind)
     x.tape.kernel("_to_copy", "pointwise", [x, out], flops=0)
     return out

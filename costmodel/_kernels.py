@@ -25,6 +25,12 @@ def pointwise(name: str, *tensors: Tensor, kind: Kind | None = None, flops_per_e
     return out
 
 
+def in_place(name: str, x: Tensor, *others: Tensor) -> Tensor:
+    """A kernel that computes each element of ``x`` anew, from it and the corresponding ones of other tensors."""
+    x.tape.kernel(name, "pointwise", [x, *(t.resolved() for t in others), x], flops=x.numel)
+    return x
+
+
 def reduction(name: str, tensor: Tensor, shape: Shape) -> Tensor:
     """A kernel that sums ``tensor`` up to ``shape``; a norm is real."""
     tensor = tensor.resolved()

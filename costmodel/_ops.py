@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from math import prod
 
-from ._kernels import pointwise
+from ._kernels import in_place, pointwise
 from ._tape import Kind, Shape, Size, Tape
 from ._tensor import Tensor
 
@@ -216,8 +216,7 @@ def irfft2(x: Tensor, side: Size) -> Tensor:
     def backward(_: object, g: Tensor) -> list[Tensor]:
         out = _fft("_fft_r2c", g, half, "complex", half[2] * side)
         if tape.holds(side > 2):
-            mirrored = out.slice(3, side - (side // 2 + 1))
-            tape.kernel("mul_", "pointwise", [mirrored, mirrored], flops=mirrored.numel)
+            in_place("mul_", out.slice(3, side - (side // 2 + 1)))
         return [out]
 
     tape.attach([out], [x], [], backward)

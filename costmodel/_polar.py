@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from ._kernels import pointwise, reduction
+from ._kernels import in_place, pointwise, reduction
 from ._ops import adjoint, matmul
 from ._tensor import Tensor
 
@@ -25,53 +25,59 @@ def polar_factor(w: Tensor, iterations: int) -> Tensor:
     """The factors outside the graph."""
     if w.tape.holds(w.shape[1] < w.shape[2]):
         return adjoint(polar_factor(adjoint(w), iterations))
-    x = w / upper_bound(w)
-    for _ in range(iterations + 1):
-        gram = matmul(adjoint(x), x)
-        x = baddbmm(x, x, baddbmm(gram, gram, gram))
-    return x
+    return iterate(w, iterations)[0]
 
 
 def polar_gradient(g: Tensor, w: Tensor, iterations: int) -> Tensor:
     """The gradient of w."""
     if w.tape.holds(w.shape[1] < w.shape[2]):
         return adjoint(polar_gradient(adjoint(g), adjoint(w), iterations))
-    scale = upper_bound(w)
-    factor, trail = iterate(w / scale, iterations)
+    trail: Trail = []
+    factor, scale = iterate(w, iterations, trail)
     return trail_gradient(g, factor, trail) / scale
 
 
-def iterate(x: Tensor, iterations: int) -> tuple[Tensor, Trail]:
-    """The polar factor of a scaled x, and what the gradient takes of each step."""
-    trail = []
-    for _ in range(iterations + 1):
-        gram = matmul(adjoint(x), x)
-        inner = baddbmm(gram, gram, gram)
-        trail.append((x, gram, inner))
+def iterate(w: Tensor, iterations: int, trail: Trail | None = None) -> tuple[Tensor, Tensor]:
+    """The polar factor of w and its scale; ``trail`` gets what the gradient takes of each step."""
+    x, gram, square, scale = scaled(w)
+    for i in range(iterations + 1):
+        if i == 0:
+            inner = in_place("mul_", square).add_(gram)
+        else:
+            gram = matmul(adjoint(x), x)
+            inner = baddbmm(gram, gram, gram) if i < iterations else gram * 0.5
+        if trail is not None:
+            trail.append((x, gram, inner))
         x = baddbmm(x, x, inner)
-    return x, trail
+    return x, scale
 
 
 def trail_gradient(g: Tensor, factor: Tensor, trail: Trail) -> Tensor:
     """The gradient of the scaled x; each step leaves the trail behind."""
-    for _ in range(len(trail)):
+    last = len(trail)
+    while trail:
+        is_guard = len(trail) == last
         x, gram, inner = trail.pop()
         s = matmul(adjoint(x), g)
         s = s + adjoint(s)
         g = baddbmm(g, g, inner)
-        s = baddbmm(s, s, gram)
+        s = s * 0.5 if is_guard else baddbmm(s, s, gram)
         g = baddbmm(g, x, s + adjoint(s))
     s = matmul(adjoint(factor), g)
     return baddbmm(g, factor, s + adjoint(s))
 
 
-def upper_bound(w: Tensor) -> Tensor:
-    """The Schatten 4-norms (b, 1, 1)."""
+def scaled(w: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """X = w / scale, G = X*X, G² and the scale, the Schatten 8-norms (b, 1, 1)."""
     largest = reduction("amax", pointwise("abs", w, kind="real"), (w.shape[0], 1, 1))
     largest = pointwise("add", largest, pointwise("lt", largest, kind="bool"))
     x = w / largest
-    norm = matmul(adjoint(x), x).norm((1, 2))
-    return largest * norm.sqrt().clamp_min()
+    gram = matmul(adjoint(x), x)
+    square = matmul(gram, gram)
+    norm = square.norm((1, 2)).sqrt().sqrt().clamp_min()
+    in_place("div_", x, norm)
+    in_place("div_", gram, norm.square())
+    return x, gram, in_place("div_", square, norm.square()), largest * norm
 
 
 def baddbmm(added: Tensor, a: Tensor, b: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ._convolution import ZEROS, correlate, correlate_adjoint, kernel_gradient
-from ._kernels import pointwise
+from ._kernels import in_place
 from ._method import Method
 from ._ops import filled, pad_channels
 from ._tensor import Tensor
@@ -54,13 +54,11 @@ def residual(x: Tensor, kernel: Tensor, bias: Tensor | None, mode: str) -> Tenso
         g, x = g.clone(), x.clone()
         y = rectified(x, kernel, bias, mode)
         h = correlate(g, -kernel, None, mode)
-        positive = pointwise("gt", y, kind="bool")
-        h.tape.kernel("mul_", "pointwise", [h, positive, h], flops=h.numel)
-        del positive
+        in_place("threshold_backward", h, y)
         to_kernel = filled("zeros_like", h.tape, kernel.shape)
         to_kernel.add_(kernel_gradient(x, h, kernel, mode))
         other = kernel_gradient(g, y, kernel, mode)
-        to_kernel.tape.kernel("sub_", "pointwise", [to_kernel, other, to_kernel], flops=to_kernel.numel)
+        in_place("sub_", to_kernel, other)
         del x, y, other
         to_bias = [] if bias is None else [h.sum((0, 2, 3))]
         if not needs:
@@ -74,6 +72,4 @@ def residual(x: Tensor, kernel: Tensor, bias: Tensor | None, mode: str) -> Tenso
 
 def rectified(x: Tensor, kernel: Tensor, bias: Tensor | None, mode: str) -> Tensor:
     """relu(V x + b)."""
-    y = correlate(x, kernel, bias, mode)
-    y.tape.kernel("clamp_min_", "pointwise", [y, y], flops=y.numel)
-    return y
+    return in_place("clamp_min_", correlate(x, kernel, bias, mode))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ._convolution import ZEROS, correlate
-from ._kernels import pointwise
+from ._kernels import in_place, pointwise
 from ._method import FFT_DTYPES, Method
 from ._ops import filled, irfft2, matmul, rfft2, to_complex
 from ._tape import Size
@@ -57,8 +57,7 @@ def spectral_convolution(x: Tensor, q: Tensor, bias: Tensor | None, padding: Siz
         g_x = None
         spectrum = to_spectrum(g, side)
         g_q = matmul(spectrum.transpose(1, 2), to_spectrum(x, side).conj())
-        interior = g_q.window((side, side - (side // 2 + 1), *g_q.shape[1:]))
-        interior.tape.kernel("mul_", "pointwise", [interior, interior], flops=interior.numel)
+        in_place("mul_", g_q.window((side, side - (side // 2 + 1), *g_q.shape[1:])))
         if needs:
             spectrum = matmul(spectrum, q.conj())
             g_x = to_image(spectrum, side).slice(2, s).slice(3, s)

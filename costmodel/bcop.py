@@ -8,7 +8,7 @@ from math import prod
 from ._kernels import pointwise
 from ._method import KernelMethod
 from ._ops import filled, matmul
-from ._polar import iterate, polar_factor, trail_gradient, upper_bound
+from ._polar import Trail, iterate, polar_factor, trail_gradient
 from ._tape import Size
 from ._tensor import Tensor
 
@@ -49,8 +49,8 @@ class BCOP(KernelMethod):
     def backward(self, saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
         """Compute all but the weight anew."""
         (w,) = saved
-        scale = upper_bound(w)
-        factors, trail = iterate(w / scale, self.option["iterations"])
+        trail: Trail = []
+        factors, scale = iterate(w, self.option["iterations"], trail)
         of_factors = self.factors_gradient(g, factors)
         return [trail_gradient(of_factors, factors, trail) / scale]
 

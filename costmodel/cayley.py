@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ._kernels import pointwise
+from ._kernels import in_place, pointwise
 from ._ops import adjoint, cat, filled, inverse, matmul
 from ._spectral import SpectralMethod, fourier_basis, kernel_gradient, kernel_spectrum
 from ._tape import Size
@@ -71,7 +71,7 @@ def orthonormal(w: Tensor) -> Tensor:
     if tall:
         q = cat(q, -matmul(v, q), axis=1)
     del w, u, v
-    return guard(shifted(doubled(q)))
+    return guard(shifted(in_place("mul_", q)))
 
 
 def guard(q: Tensor) -> Tensor:
@@ -93,24 +93,17 @@ def orthonormal_gradient(g: Tensor, q: Tensor, w: Tensor) -> Tensor:
     top, v = g.slice(1, c_in), w.slice(1, c_out - c_in)
     if tall:
         top = top - matmul(adjoint(v), g.slice(1, c_out - c_in))
-    of_a = doubled(matmul(matmul(inverse, top), inverse))
+    of_a = in_place("mul_", matmul(matmul(inverse, top), inverse))
     of_u = of_a - adjoint(of_a)
     if not tall:
         return of_u
-    of_v = doubled(matmul(g.slice(1, c_out - c_in), inverse)) + matmul(v, of_a + adjoint(of_a))
+    of_v = in_place("mul_", matmul(g.slice(1, c_out - c_in), inverse)) + matmul(v, of_a + adjoint(of_a))
     return cat(of_u, of_v, axis=1)
 
 
 def shifted(a: Tensor) -> Tensor:
     """A multiple of the identity added in place."""
-    diagonal = a.window((a.shape[0], a.shape[2]))
-    a.tape.kernel("add_", "pointwise", [diagonal, diagonal], flops=diagonal.numel)
-    return a
-
-
-def doubled(a: Tensor) -> Tensor:
-    """Times a number, in place."""
-    a.tape.kernel("mul_", "pointwise", [a, a], flops=a.numel)
+    in_place("add_", a.window((a.shape[0], a.shape[2])))
     return a
 
 

@@ -11,9 +11,9 @@ from functools import partial
 from math import prod
 from typing import Any
 
-from ._bits import pack, unpack
+from ._bits import converted, pack, unpack
 from ._checks import check_configuration, resolve_options
-from ._kernels import pointwise
+from ._kernels import in_place, pointwise
 from ._method import Config, Method
 from ._methods import METHODS
 from ._ops import adaptive_max_pool2d, cat, extremum, pad_channels, pixel_unshuffle
@@ -131,11 +131,11 @@ class MaxMin(Module):
 
         def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
             out = g.clone()
-            mask = unpack(saved[0], half)
+            pairs = out.window(half)
+            change = in_place("neg_", converted(unpack(saved[0], half), "real"))
+            in_place("bitwise_and_", change, pointwise("bitwise_xor", pairs, pairs))
             for _ in range(2):
-                chosen = pointwise("where", mask, g.window(half), g.window(half), kind="real")
-                out.window(half).copy_(chosen)
-                del chosen
+                in_place("bitwise_xor_", pairs, change)
             return [out]
 
         return x.tape.function([x], forward, lambda _: [swapped()], backward)

@@ -23,7 +23,7 @@ from .published.heads import HEADS
 
 CONVOLUTIONS_PER_BLOCK = 5
 KERNEL_SIZE = 3
-HEAD_OPTIONS = {"bcop": {"iterations": 5}}
+HEAD_OPTIONS = {"bcop": {"iterations": 4}}
 
 
 class ConvNet(NamedTuple):

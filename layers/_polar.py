@@ -25,7 +25,7 @@ def polar(w: Tensor, iterations: int) -> Tensor:
     Source: Amsel, Persson, Musco & Gower, "The Polar Express: Optimal Matrix Sign Methods and Their Application to the
     Muon Algorithm", 2025; Björck & Bowie 1971 for the last step.
 
-    With :math:`X_0 = w / \|w^*w\|_F^{1/2}`, whose norm is at most 1, and :math:`G = X^*X`
+    With :math:`X_0 = w / \|(w^*w)^2\|_F^{1/4}`, whose norm is at most 1, and :math:`G = X^*X`
 
     .. math:: X \leftarrow X (a I + b G + c G^2), \quad\text{at last}\quad X \leftarrow X (\tfrac32 I - \tfrac12 G)
 
@@ -72,31 +72,31 @@ def polar_factor(w: Tensor, iterations: int) -> Tensor:
     """:func:`polar` outside the graph."""
     if w.shape[-2] < w.shape[-1]:
         return polar_factor(w.mH, iterations).mH
-    x = w / upper_bound(w)
-    for a, b, c in polynomials(iterations, x.dtype):
-        gram = x.mH @ x
-        x = torch.baddbmm(x, x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), beta=a)
-    return x
+    return iterate(w, iterations)[0]
 
 
 def polar_gradient(g: Tensor, w: Tensor, iterations: int) -> Tensor:
     """The gradient of w, where that of ``polar(w, iterations)`` is ``g``."""
     if w.shape[-2] < w.shape[-1]:
         return polar_gradient(g.mH, w.mH, iterations).mH
-    scale = upper_bound(w)
-    factor, trail = iterate(w / scale, iterations)
+    trail: Trail = []
+    factor, scale = iterate(w, iterations, trail)
     return trail_gradient(g, factor, trail) / scale
 
 
-def iterate(x: Tensor, iterations: int) -> tuple[Tensor, Trail]:
-    """The polar factor of a scaled x, and X, G, b G + c G² of each step."""
-    trail = []
-    for a, b, c in polynomials(iterations, x.dtype):
-        gram = x.mH @ x
-        inner = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        trail.append((x, gram, inner))
+def iterate(w: Tensor, iterations: int, trail: Trail | None = None) -> tuple[Tensor, Tensor]:
+    """The polar factor of w and its scale; ``trail`` gets X, G, b G + c G² of each step."""
+    x, gram, square, scale = scaled(w)
+    for i, (a, b, c) in enumerate(polynomials(iterations, x.dtype)):
+        if i == 0:
+            inner = square.mul_(c).add_(gram, alpha=b)
+        else:
+            gram = x.mH @ x
+            inner = torch.baddbmm(gram, gram, gram, beta=b, alpha=c) if c else gram * b
+        if trail is not None:
+            trail.append((x, gram, inner))
         x = torch.baddbmm(x, x, inner, beta=a)
-    return x, trail
+    return x, scale
 
 
 def trail_gradient(g: Tensor, factor: Tensor, trail: Trail) -> Tensor:
@@ -109,20 +109,25 @@ def trail_gradient(g: Tensor, factor: Tensor, trail: Trail) -> Tensor:
         s = x.mH @ g
         s = s + s.mH
         g = torch.baddbmm(g, g, inner, beta=a)
-        s = torch.baddbmm(s, s, gram, beta=b / 2, alpha=c)
+        s = torch.baddbmm(s, s, gram, beta=b / 2, alpha=c) if c else s * (b / 2)
         g = torch.baddbmm(g, x, s + s.mH)
     s = factor.mH @ g
     return torch.baddbmm(g, factor, s + s.mH, alpha=-0.5)
 
 
-def upper_bound(w: Tensor) -> Tensor:
-    """The Schatten 4-norms (b, 1, 1), at least the spectral norms; 1 or less for matrices that count as zero."""
+def scaled(w: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """X = w / scale, G = X*X, G² and the scale (b, 1, 1): the Schatten 8-norm, at least the spectral norm.
+
+    For matrices that count as zero the scale is at most 1.
+    """
     largest: Tensor = w.abs().amax((-2, -1), keepdim=True)
     largest = largest + (largest < torch.finfo(w.dtype).tiny ** 0.5)
     x = w / largest
+    gram = x.mH @ x
+    square = gram @ gram
     # An entry of modulus 1 makes the norm 1 or more: only that of matrices that count as zero is less.
-    norm: Tensor = torch.linalg.vector_norm(x.mH @ x, dim=(-2, -1), keepdim=True)
-    return largest * norm.sqrt().clamp_min(1)
+    norm = torch.linalg.vector_norm(square, dim=(-2, -1), keepdim=True).sqrt().sqrt().clamp_min(1)
+    return x.div_(norm), gram.div_(norm**2), square.div_(norm**4), largest * norm
 
 
 def polynomials(iterations: int, dtype: torch.dtype) -> tuple[Step, ...]:

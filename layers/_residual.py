@@ -81,7 +81,7 @@ class Residual(Function):
         g, x = (t.clone(memory_format=torch.channels_last) for t in (g, x))
         y = correlate(x, kernel, bias, mode).clamp_min_(0)
         h = correlate(g, -kernel, None, mode)
-        h.mul_(y > 0)
+        torch.ops.aten.threshold_backward.grad_input(h, y, 0, grad_input=h)
         to_kernel = None
         if of_kernel:
             to_kernel = torch.zeros_like(kernel)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ._base import positive
 from ._conv2d import KernelConv2d
 from ._function import Function
-from ._polar import iterate, polar_factor, trail_gradient, upper_bound
+from ._polar import Trail, iterate, polar_factor, trail_gradient
 from .published.bcop import PublishedBCOPConv2d
 
 
@@ -96,8 +96,8 @@ class OrthogonalBlocks(Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
         (w,) = ctx.saved_tensors
-        scale = upper_bound(w)
-        factors, trail = iterate(w / scale, ctx.iterations)
+        trail: Trail = []
+        factors, scale = iterate(w, ctx.iterations, trail)
         of_factors = _factors_gradient(g, factors, ctx.channels)
         return trail_gradient(of_factors, factors, trail) / scale, None, None
 

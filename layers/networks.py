@@ -22,7 +22,7 @@ HEADS: dict[str, type[LipschitzLinear]] = {
     "cayley/published": PublishedCayleyLinear,
 }  # the others end in a 1×1 convolution
 # The largest matrix is the head's. As published, it gets fewer iterations than the convolutions in training.
-HEAD_OPTIONS = {"bcop": {"iterations": 5}}
+HEAD_OPTIONS = {"bcop": {"iterations": 4}}
 
 
 class ConvNet(NamedTuple):

@@ -26,6 +26,7 @@ ZERO_MACS = (
     "clone",
     "diagonal",
     "div",
+    "div_",
     "eye",
     "fft_fft2",
     "fft_fftfreq",

@@ -47,10 +47,14 @@ RULES: dict[str, str] = {
     "aten::addcmul_": "pointwise",
     "aten::__rshift__": "pointwise",
     "aten::bitwise_and": "pointwise",
+    "aten::bitwise_and_": "pointwise",
+    "aten::bitwise_xor": "pointwise",
+    "aten::bitwise_xor_": "pointwise",
     "aten::clamp_max_": "pointwise",
     "aten::clamp_min": "pointwise",
     "aten::clamp_min_": "pointwise",
     "aten::div": "pointwise",
+    "aten::div_": "pointwise",
     "aten::eq": "pointwise",
     "aten::exp": "pointwise",
     "aten::gt": "pointwise",
@@ -63,6 +67,7 @@ RULES: dict[str, str] = {
     "aten::mul_": "pointwise",
     "aten::ne": "pointwise",
     "aten::neg": "pointwise",
+    "aten::neg_": "pointwise",
     "aten::nll_loss_backward": "pointwise",
     "aten::nll_loss_forward": "pointwise",
     "aten::polar": "pointwise",
@@ -237,7 +242,9 @@ class DispatchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         out = func(*args, **kwargs)
         written = _tensors(out) or _tensors(args[:1])  # an operator that updates a list returns nothing
         if not func.is_view and not (written and self._uncounted.issuperset(map(id, written))):
-            self._count(func, args, _tensors((args, kwargs)), written)
+            outputs = {argument.name for argument in func._schema.arguments if argument.is_out}
+            read = _tensors((args, {name: value for name, value in kwargs.items() if name not in outputs}))
+            self._count(func, args, read, written)
         return out
 
     def _count(self, func: Any, args: tuple[Any, ...], read: Sequence[Tensor], written: Sequence[Tensor]) -> None:
