@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ._convolution import correlate, kernel_gradient
-from ._ops import filled
+from ._ops import filled, matmul
 from ._tensor import Tensor
 
 
@@ -21,6 +21,15 @@ def polynomial_convolution(x: Tensor, kernel: Tensor, bias: Tensor | None, degre
     return x.tape.function(
         [x, kernel, bias], lambda: _forward(x, kernel, bias, degree, padding_mode), lambda _: [x, kernel], backward
     )
+
+
+def matrix_polynomial(a: Tensor, degree: int) -> Tensor:
+    """p(a) of a matrix by Horner's scheme."""
+    identity = filled("eye", a.tape, a.shape)
+    out = a + identity * 1.0
+    for _ in range(degree - 1):
+        out = matmul(out, a) + identity * 1.0
+    return out
 
 
 def _forward(x: Tensor, kernel: Tensor, bias: Tensor | None, degree: int, padding_mode: str) -> Tensor:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ._convolution import ZEROS, correlate
-from ._exponential import polynomial_convolution
+from ._exponential import matrix_polynomial, polynomial_convolution
 from ._kernels import pointwise
 from ._method import Method
 from ._norms import gram_bound
-from ._ops import filled, matmul, pad_channels
+from ._ops import matmul, pad_channels
 from ._tape import Size
 from ._tensor import Tensor
 
@@ -39,8 +39,7 @@ class SOC(Method):
         kernel = skew * (0.7 / (sigma + pointwise("lt", sigma, kind="bool")))
         if self.holds(self.k > 1):
             return (kernel,)
-        identity = filled("eye", self.tape, (self.n, self.n)).reshape(self.n, self.n, 1, 1)
-        return (polynomial_convolution(identity, kernel, None, self.degree, ZEROS).transpose(0, 1),)
+        return (matrix_polynomial(kernel.reshape(self.n, self.n), self.degree).reshape(self.n, self.n, 1, 1),)
 
     def input_transform(self, x: Tensor, kernel: Tensor) -> Tensor:  # type: ignore[override]
         """The polynomial, on the larger number of channels."""

@@ -115,6 +115,23 @@ def monic(polynomial: Polynomial) -> tuple[float, Polynomial]:
     return scale, (*(c / scale**i for i, c in enumerate(polynomial[:-1])), 1.0)
 
 
+def matrix_polynomial(a: Tensor, polynomial: Polynomial) -> Tensor:
+    """p(a) of a matrix (n, n) and a monic polynomial, by Horner's scheme.
+
+    Example:
+        >>> import torch
+        >>> from lipcost.layers._exponential import matrix_polynomial
+        >>> matrix_polynomial(torch.tensor([[0.0, 1.0], [-1.0, 0.0]]), (1.0, 2.0, 1.0))  # a² = -I
+        tensor([[ 0.,  2.],
+                [-2.,  0.]])
+    """
+    identity = torch.eye(a.shape[0], dtype=a.dtype, device=a.device)
+    out = a + polynomial[-2] * identity
+    for coefficient in polynomial[-3::-1]:
+        out = out @ a + coefficient * identity
+    return out
+
+
 class PolynomialConvolution(Function):
     r"""p(L) x + bias, L the convolution with a skew-symmetric kernel (c, c, k, k) and p a monic polynomial.
 

@@ -11,7 +11,14 @@ from torch.nn import functional as F
 from ._base import positive
 from ._conv2d import Conv2d
 from ._convolution import CIRCULAR, ZEROS, correlate
-from ._exponential import PolynomialConvolution, contraction, exponential_polynomial, largest_modulus, monic
+from ._exponential import (
+    PolynomialConvolution,
+    contraction,
+    exponential_polynomial,
+    largest_modulus,
+    matrix_polynomial,
+    monic,
+)
 from ._norms import gram_bound, kernel_norm
 from .published.soc import PublishedSOCConv2d
 
@@ -109,8 +116,7 @@ class SOCConv2d(Conv2d):
         kernel = skew * (self._norm * scale / (sigma + (sigma < torch.finfo(sigma.dtype).tiny ** 0.5)))
         if self.kernel_size > 1:
             return (kernel,)
-        identity = torch.eye(kernel.shape[0], dtype=kernel.dtype, device=kernel.device)[:, :, None, None]
-        return (PolynomialConvolution.of(identity, kernel, None, polynomial, ZEROS).transpose(0, 1),)
+        return (matrix_polynomial(kernel.flatten(1), polynomial).reshape(kernel.shape),)
 
     def _apply_weights(self, x: Tensor, kernel: Tensor) -> Tensor:  # type: ignore[override]
         bias: Tensor | None = self.bias
