@@ -43,9 +43,9 @@ def residual(x: Tensor, kernel: Tensor, bias: Tensor | None, mode: str) -> Tenso
     def forward() -> Tensor:
         inner = x.clone()
         y = rectified(inner, kernel, bias, mode)
-        z = correlate_adjoint(y, -kernel, mode).add_(inner)
-        del inner, y
-        return z.clone()
+        in_place("sub_", inner, correlate_adjoint(y, kernel, mode))
+        del y
+        return inner.clone()
 
     def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
         x, kernel, bias = saved
@@ -57,13 +57,12 @@ def residual(x: Tensor, kernel: Tensor, bias: Tensor | None, mode: str) -> Tenso
         in_place("threshold_backward", h, y)
         to_kernel = filled("zeros_like", h.tape, kernel.shape)
         to_kernel.add_(kernel_gradient(x, h, kernel, mode))
-        other = kernel_gradient(g, y, kernel, mode)
-        in_place("sub_", to_kernel, other)
-        del x, y, other
+        in_place("sub_", to_kernel, kernel_gradient(g, y, kernel, mode))
+        del x, y
         to_bias = [] if bias is None else [h.sum((0, 2, 3))]
         if not needs:
             return [None, to_kernel, *to_bias]
-        g = correlate_adjoint(h, kernel, mode).add_(g)
+        g.add_(correlate_adjoint(h, kernel, mode))
         del h
         return [g.clone(), to_kernel, *to_bias]
 

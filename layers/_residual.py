@@ -64,9 +64,9 @@ class Residual(Function):
     def forward(x: Tensor, kernel: Tensor, bias: Tensor | None, padding_mode: str) -> Tensor:
         x = x.clone(memory_format=torch.channels_last)
         y = correlate(x, kernel, bias, padding_mode).clamp_min_(0)
-        z = correlate_adjoint(y, -kernel, padding_mode).add_(x)
-        del x, y
-        return z.clone(memory_format=torch.contiguous_format)
+        x.sub_(correlate_adjoint(y, kernel, padding_mode))
+        del y
+        return x.clone(memory_format=torch.contiguous_format)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -91,6 +91,6 @@ class Residual(Function):
         to_bias = h.sum((0, 2, 3)) if of_bias else None
         if not of_x:
             return None, to_kernel, to_bias, None
-        g = correlate_adjoint(h, kernel, mode).add_(g)
+        g.add_(correlate_adjoint(h, kernel, mode))
         del h
         return g.clone(memory_format=torch.contiguous_format), to_kernel, to_bias, None

@@ -56,6 +56,7 @@ ZERO_MACS = (
     "rsub",
     "sqrt",
     "sub",
+    "sub_",
     "sum",
     "unflatten",
     "view_as_real",
