@@ -37,38 +37,30 @@ class ResidualMethod(Method):
 
 
 def residual(x: Tensor, kernel: Tensor, bias: Tensor | None, mode: str) -> Tensor:
-    """x - Vᵀ relu(V x + b), saving x, V and b."""
-    needs = x.requires_grad
+    """x - Vᵀ y with y = relu(V x + b), saving x, y and V."""
+    needs, biased = x.requires_grad, bias is not None
+    kept: list[Tensor] = []
 
     def forward() -> Tensor:
         inner = x.clone()
-        y = rectified(inner, kernel, bias, mode)
-        in_place("sub_", inner, correlate_adjoint(y, kernel, mode))
-        del y
+        kept.append(in_place("clamp_min_", correlate(inner, kernel, bias, mode)))
+        in_place("sub_", inner, correlate_adjoint(kept[0], kernel, mode))
         return inner.clone()
 
-    def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
-        x, kernel, bias = saved
-        assert x is not None
-        assert kernel is not None
+    def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
+        x, y, kernel = saved
         g, x = g.clone(), x.clone()
-        y = rectified(x, kernel, bias, mode)
         h = correlate(g, -kernel, None, mode)
         in_place("threshold_backward", h, y)
         to_kernel = filled("zeros_like", h.tape, kernel.shape)
         to_kernel.add_(kernel_gradient(x, h, kernel, mode))
         in_place("sub_", to_kernel, kernel_gradient(g, y, kernel, mode))
-        del x, y
-        to_bias = [] if bias is None else [h.sum((0, 2, 3))]
+        del x
+        to_bias = [h.sum((0, 2, 3))] if biased else []
         if not needs:
             return [None, to_kernel, *to_bias]
         g.add_(correlate_adjoint(h, kernel, mode))
         del h
         return [g.clone(), to_kernel, *to_bias]
 
-    return x.tape.function([x, kernel, bias], forward, lambda _: [x, kernel, bias], backward)
-
-
-def rectified(x: Tensor, kernel: Tensor, bias: Tensor | None, mode: str) -> Tensor:
-    """relu(V x + b)."""
-    return in_place("clamp_min_", correlate(x, kernel, bias, mode))
+    return x.tape.function([x, kernel, bias], forward, lambda _: [x, kept[0], kernel], backward)

@@ -15,8 +15,9 @@ class Function(torch.autograd.Function):
     """An operation that says itself what its backward keeps.
 
     A subclass defines ``forward``, ``setup_context`` and ``backward``. ``forward`` runs without a graph, in plain
-    operators, and ``setup_context`` saves tensors. Called by :meth:`of`, which leaves autograd out where no gradient is
-    wanted: then tracers see the plain operators.
+    operators, and returns the result, or a tuple of that and of others that ``setup_context`` may save and has to mark
+    as not differentiable. ``backward`` gets the result's gradient. Called by :meth:`of`, which leaves autograd out where
+    no gradient is wanted: then tracers see the plain operators.
     """
 
     def __init_subclass__(cls) -> None:
@@ -25,7 +26,9 @@ class Function(torch.autograd.Function):
         backward = cls.backward
 
         @wraps(backward)
-        def in_full_precision(ctx: Any, g: Tensor) -> Any:
+        def in_full_precision(ctx: Any, g: Tensor | None, *_: None) -> Any:
+            if g is None:  # nothing depends on the result
+                return (None,) * len(ctx.needs_input_grad)
             with full_precision(g.device.type):
                 return backward(ctx, g)
 
@@ -35,5 +38,6 @@ class Function(torch.autograd.Function):
     def of(cls, *args: Any) -> Tensor:
         """Apply to ``args``, of which some are tensors."""
         wanted = torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in args)
-        result: Tensor = cls.apply(*args) if wanted else cls.forward(*args)  # type: ignore[no-untyped-call]
-        return result
+        result: Any = cls.apply(*args) if wanted else cls.forward(*args)  # type: ignore[no-untyped-call]
+        first: Tensor = result[0] if isinstance(result, tuple) else result
+        return first

@@ -52,34 +52,34 @@ class ResidualConv2d(Conv2d):
 
 
 class Residual(Function):
-    r"""x - Vᵀ relu(V x + b), saving x, V and b.
+    r"""x - Vᵀ y with y = relu(V x + b), saving x, y and V.
 
-    The backward computes y = relu(V x + b) anew. With g the output's gradient and h that of y, :math:`-V g` where
-    y > 0: x gets :math:`g + V^\top h`, b the sum of h, and V the gradient of a convolution that takes x to an output
-    with gradient h, minus that of one that takes g to an output with gradient y. Channels lie innermost inside, which
+    With g the output's gradient and h that of y, :math:`-V g` where y > 0: x gets :math:`g + V^\top h`, b the sum of h,
+    and V the gradient of a convolution that takes x to an output with gradient h, minus that of one that takes g to an
+    output with gradient y. Channels lie innermost inside, which
     CPUs convolve up to four times as fast; input and output are contiguous.
     """
 
     @staticmethod
-    def forward(x: Tensor, kernel: Tensor, bias: Tensor | None, padding_mode: str) -> Tensor:
+    def forward(x: Tensor, kernel: Tensor, bias: Tensor | None, padding_mode: str) -> tuple[Tensor, Tensor]:
         x = x.clone(memory_format=torch.channels_last)
         y = correlate(x, kernel, bias, padding_mode).clamp_min_(0)
         x.sub_(correlate_adjoint(y, kernel, padding_mode))
-        del y
-        return x.clone(memory_format=torch.contiguous_format)
+        return x.clone(memory_format=torch.contiguous_format), y
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, kernel, bias, ctx.padding_mode = inputs
-        ctx.save_for_backward(x, kernel, bias)
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        x, kernel, _, ctx.padding_mode = inputs
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x, output[1], kernel)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        x, kernel, bias = ctx.saved_tensors
+        x, y, kernel = ctx.saved_tensors
         mode = ctx.padding_mode
         of_x, of_kernel, of_bias, _ = ctx.needs_input_grad
         g, x = (t.clone(memory_format=torch.channels_last) for t in (g, x))
-        y = correlate(x, kernel, bias, mode).clamp_min_(0)
         h = correlate(g, -kernel, None, mode)
         torch.ops.aten.threshold_backward.grad_input(h, y, 0, grad_input=h)
         to_kernel = None
@@ -87,7 +87,7 @@ class Residual(Function):
             to_kernel = torch.zeros_like(kernel)
             to_kernel.add_(kernel_gradient(x, h, kernel, mode))
             to_kernel.sub_(kernel_gradient(g, y, kernel, mode))
-        del x, y
+        del x
         to_bias = h.sum((0, 2, 3)) if of_bias else None
         if not of_x:
             return None, to_kernel, to_bias, None
