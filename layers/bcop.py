@@ -35,7 +35,7 @@ class BCOPConv2d(KernelConv2d):
     The backward pass keeps the weight alone and computes the rest anew.
 
     Args:
-        iterations: polynomials of the polar factor. Seven do for condition numbers up to 10³.
+        iterations: polynomials of the polar factor. Seven do for condition numbers up to 2·10³.
 
     Other arguments and errors: those of :class:`Conv2d`, or a ValueError if ``iterations`` is no positive integer.
 

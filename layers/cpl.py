@@ -26,7 +26,7 @@ class CPLConv2d(ResidualConv2d):
     ``iterations`` steps of the power method from the buffer ``u``, as published, but on an image of a size of its own
     and with circular padding: nearly the largest norm over all frequencies, which those on images do not exceed. It is
     computed as :math:`x - V^\top \mathrm{relu}(V x + b')`, V and b' being W and b times
-    :math:`(2/(\sigma^2 + \varepsilon))^{1/2}`, and saves nothing but x.
+    :math:`(2/(\sigma^2 + \varepsilon))^{1/2}`, and saves x and the relu's output.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding_mode, bias, device, dtype: as of :class:`Conv2d`.

@@ -33,7 +33,7 @@ class LOTConv2d(SpectralConv2d):
         in_channels: c_in.
         out_channels: c_out.
         kernel_size: k.
-        iterations: polynomials of the polar factor, of three products each. Seven do for condition numbers up to 10³.
+        iterations: polynomials of the polar factor, of three products each. Seven do for condition numbers up to 2·10³.
 
     Other arguments and errors: those of :class:`Conv2d`, float32 and float64 only, or a ValueError if ``iterations`` is
     no positive integer.
