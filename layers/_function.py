@@ -15,9 +15,9 @@ class Function(torch.autograd.Function):
     """An operation that says itself what its backward keeps.
 
     A subclass defines ``forward``, ``setup_context`` and ``backward``. ``forward`` runs without a graph, in plain
-    operators, and returns the result, or a tuple of that and of others that ``setup_context`` may save and has to mark
-    as not differentiable. ``backward`` gets the result's gradient. Called by :meth:`of`, which leaves autograd out where
-    no gradient is wanted: then tracers see the plain operators.
+    operators, and returns the result, or a tuple of it and of tensors that ``setup_context`` saves and marks as not
+    differentiable. ``backward`` gets the result's gradient. Called by :meth:`of`, which leaves autograd out where no
+    gradient is wanted: then tracers see the plain operators.
     """
 
     def __init_subclass__(cls) -> None:

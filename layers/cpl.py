@@ -29,12 +29,10 @@ class CPLConv2d(ResidualConv2d):
     :math:`(2/(\sigma^2 + \varepsilon))^{1/2}`, and saves x and the relu's output.
 
     Args:
-        in_channels, out_channels, kernel_size, stride, padding_mode, bias, device, dtype: as of :class:`Conv2d`.
         iterations: power iterations per training step.
         eval_iterations: Gram iterations in eval, each of which halves the logarithm of the bound's error.
 
-    Raises:
-        ValueError: as :class:`Conv2d`, or if an iteration count is not a positive integer.
+    Other arguments and errors: those of :class:`Conv2d`, or a ValueError if an iteration count is no positive integer.
 
     Example:
         >>> import torch
@@ -58,24 +56,11 @@ class CPLConv2d(ResidualConv2d):
         *,
         iterations: int = 1,
         eval_iterations: int = GRAM_ITERATIONS,
-        stride: int = 1,
-        padding_mode: str | None = None,
-        bias: bool = True,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        **arguments: Any,
     ) -> None:
         self.iterations = positive("iterations", iterations)
         self.eval_iterations = positive("eval_iterations", eval_iterations)
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding_mode=padding_mode,
-            bias=bias,
-            device=device,
-            dtype=dtype,
-        )
+        super().__init__(in_channels, out_channels, kernel_size, **arguments)
 
     def _register(self, factory: dict[str, Any], bias: bool) -> None:
         super()._register(factory, bias)

@@ -21,7 +21,8 @@ class SLLConv2d(ResidualConv2d):
     T is diagonal, :math:`T_i = \sum_j |W W^\top|_{ij} q_j / q_i + \varepsilon`, the inner sum also over the (2k-1)²
     displacements of the kernel's correlation with itself; q = |free vector| + ε > 0 is learned, ε = 10⁻⁶. It is
     computed as :math:`x - V^\top \mathrm{relu}(V x + b')` with :math:`V = (2T^{-1})^{1/2} W` and
-    :math:`b' = (2T^{-1})^{1/2} b`, and saves x and the relu's output. The theorem holds with circular and with zero padding.
+    :math:`b' = (2T^{-1})^{1/2} b`, and saves x and the relu's output. The theorem holds with circular and with zero
+    padding.
 
     Args and errors: those of :class:`Conv2d`.
 
