@@ -16,7 +16,7 @@ class LOT(SpectralMethod):
 
     name = "lot"
     title = "LOT"
-    options = {"iterations": 7}
+    options = {"iterations": 6}
     padding_mode = ZEROS
 
     def matrices(self, side: Size) -> Tensor:

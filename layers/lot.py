@@ -33,7 +33,7 @@ class LOTConv2d(SpectralConv2d):
         in_channels: c_in.
         out_channels: c_out.
         kernel_size: k.
-        iterations: polynomials of the polar factor, of three products each. Seven do for condition numbers up to 2·10³.
+        iterations: polynomials of the polar factor, of three products each. Six do for condition numbers up to 500.
 
     Other arguments and errors: those of :class:`Conv2d`, float32 and float64 only, or a ValueError if ``iterations`` is
     no positive integer.
@@ -50,7 +50,7 @@ class LOTConv2d(SpectralConv2d):
     padding_modes = (ZEROS, CIRCULAR)
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, *, iterations: int = 7, **arguments: Any
+        self, in_channels: int, out_channels: int, kernel_size: int, *, iterations: int = 6, **arguments: Any
     ) -> None:
         self.iterations = positive("iterations", iterations)
         super().__init__(in_channels, out_channels, kernel_size, **arguments)

@@ -65,6 +65,7 @@ def measure_accuracy(method: str, clock: Clock, shape: Shape) -> list[Accuracy]:
         for key in keys:
             torch.manual_seed(0)
             layer = LAYERS[key](shape.c, shape.c, shape.k, **OPTIONS.get(key, {})).to(clock.device)
+            torch.manual_seed(0)  # the same weights, whatever the layer drew before
             set_weights(layer, shape)
             layers.append(layer)
         defects = [defect(layer, shape) for layer in layers]
