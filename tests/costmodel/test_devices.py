@@ -103,7 +103,7 @@ def test_round_trip(device: Device) -> None:
 def test_with_figures(device: Device, name: str, data: st.DataObject) -> None:
     value = data.draw(values(name))
     other = device.with_figures("fitted", "by hand", **{name: value})
-    assert other[name] == value
+    assert other[name] == float(value)
     assert other.figures == {**device.figures, name: Figure(value, "fitted", "by hand")}
     assert (other.name, other.kind, other.environment) == (device.name, device.kind, device.environment)
 
