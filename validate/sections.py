@@ -107,7 +107,7 @@ def _worked_example(results: Results) -> Section:
         for side in ("predicted", "measured"):
             head = [Cell(METHODS[method].title if side == "predicted" else "", mark="head"), Cell(side)]
             rows.append(head + [_figure(found.get(key), side) for key in EXAMPLE.items()])
-    note = f"b={case.b}, s={case.s}, c={case.c_in}, k={case.k}, {case.dtype}, training, published iteration counts."
+    note = f"b={case.b}, s={case.s}, c={case.c_in}, k={case.k}, {case.dtype}, training, default iteration counts."
     return Section("One configuration", note, [Table(["method", "", *EXAMPLE], rows, numbers=2)])
 
 
