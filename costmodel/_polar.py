@@ -75,9 +75,10 @@ def scaled(w: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     gram = matmul(adjoint(x), x)
     square = matmul(gram, gram)
     norm = square.norm((1, 2)).sqrt().sqrt().clamp_min()
-    in_place("div_", x, norm)
-    in_place("div_", gram, norm.square())
-    return x, gram, in_place("div_", square, norm.square()), largest * norm
+    x = x / norm
+    gram = gram / norm.square()
+    square = square / norm.square()
+    return x, gram, square, largest * norm
 
 
 def baddbmm(added: Tensor, a: Tensor, b: Tensor) -> Tensor:

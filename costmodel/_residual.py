@@ -37,8 +37,8 @@ class ResidualMethod(Method):
 
 
 def residual(x: Tensor, kernel: Tensor, bias: Tensor | None, mode: str) -> Tensor:
-    """x - Vᵀ y with y = relu(V x + b), saving x, y and V."""
-    needs, biased = x.requires_grad, bias is not None
+    """x - Vᵀ y with y = relu(V x + b), saving x, y, V and b."""
+    needs = x.requires_grad
     kept: list[Tensor] = []
 
     def forward() -> Tensor:
@@ -47,8 +47,11 @@ def residual(x: Tensor, kernel: Tensor, bias: Tensor | None, mode: str) -> Tenso
         in_place("sub_", inner, correlate_adjoint(kept[0], kernel, mode))
         return inner.clone()
 
-    def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
-        x, y, kernel = saved
+    def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
+        x, y, kernel, bias = saved
+        assert x is not None
+        assert y is not None
+        assert kernel is not None
         g, x = g.clone(), x.clone()
         h = correlate(g, -kernel, None, mode)
         in_place("threshold_backward", h, y)
@@ -56,11 +59,11 @@ def residual(x: Tensor, kernel: Tensor, bias: Tensor | None, mode: str) -> Tenso
         to_kernel.add_(kernel_gradient(x, h, kernel, mode))
         in_place("sub_", to_kernel, kernel_gradient(g, y, kernel, mode))
         del x
-        to_bias = [h.sum((0, 2, 3))] if biased else []
+        to_bias = [] if bias is None else [h.sum((0, 2, 3))]
         if not needs:
             return [None, to_kernel, *to_bias]
-        g.add_(correlate_adjoint(h, kernel, mode))
+        g = correlate_adjoint(h, kernel, mode).add_(g)
         del h
         return [g.clone(), to_kernel, *to_bias]
 
-    return x.tape.function([x, kernel, bias], forward, lambda _: [x, kept[0], kernel], backward)
+    return x.tape.function([x, kernel, bias], forward, lambda _: [x, kept[0], kernel, bias], backward)

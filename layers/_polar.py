@@ -127,7 +127,10 @@ def scaled(w: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     square = gram @ gram
     # An entry of modulus 1 makes the norm 1 or more: only that of matrices that count as zero is less.
     norm = torch.linalg.vector_norm(square, dim=(-2, -1), keepdim=True).sqrt().sqrt().clamp_min(1)
-    return x.div_(norm), gram.div_(norm**2), square.div_(norm**4), largest * norm
+    x = x / norm
+    gram = gram / norm**2
+    square = square / norm**4
+    return x, gram, square, largest * norm
 
 
 def polynomials(iterations: int, dtype: torch.dtype) -> tuple[Step, ...]:

@@ -52,7 +52,7 @@ class ResidualConv2d(Conv2d):
 
 
 class Residual(Function):
-    r"""x - Vᵀ y with y = relu(V x + b), saving x, y and V.
+    r"""x - Vᵀ y with y = relu(V x + b), saving x, y, V and b.
 
     With g the output's gradient and h that of y, :math:`-V g` where y > 0: x gets :math:`g + V^\top h`, b the sum of h,
     and V the gradient of a convolution that takes x to an output with gradient h, minus that of one that takes g to an
@@ -69,19 +69,23 @@ class Residual(Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        x, kernel, _, ctx.padding_mode = inputs
+        x, kernel, bias, ctx.padding_mode = inputs
         ctx.mark_non_differentiable(output[1])
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, output[1], kernel)
+        ctx.save_for_backward(x, output[1], kernel, bias)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        x, y, kernel = ctx.saved_tensors
+        x, y, kernel, bias = ctx.saved_tensors
         mode = ctx.padding_mode
         of_x, of_kernel, of_bias, _ = ctx.needs_input_grad
         g, x = (t.clone(memory_format=torch.channels_last) for t in (g, x))
         h = correlate(g, -kernel, None, mode)
-        torch.ops.aten.threshold_backward.grad_input(h, y, 0, grad_input=h)
+        if torch.is_grad_enabled():  # to be differentiated again
+            y = correlate(x, kernel, bias, mode).clamp_min(0)
+            h = torch.where(y > 0, h, 0.0)
+        else:
+            torch.ops.aten.threshold_backward.grad_input(h, y, 0, grad_input=h)
         to_kernel = None
         if of_kernel:
             to_kernel = torch.zeros_like(kernel)
@@ -91,6 +95,6 @@ class Residual(Function):
         to_bias = h.sum((0, 2, 3)) if of_bias else None
         if not of_x:
             return None, to_kernel, to_bias, None
-        g.add_(correlate_adjoint(h, kernel, mode))
+        g = correlate_adjoint(h, kernel, mode).add_(g)
         del h
         return g.clone(memory_format=torch.contiguous_format), to_kernel, to_bias, None

@@ -26,7 +26,6 @@ ZERO_MACS = (
     "clone",
     "diagonal",
     "div",
-    "div_",
     "eye",
     "fft_fft2",
     "fft_fftfreq",

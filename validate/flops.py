@@ -54,7 +54,6 @@ RULES: dict[str, str] = {
     "aten::clamp_min": "pointwise",
     "aten::clamp_min_": "pointwise",
     "aten::div": "pointwise",
-    "aten::div_": "pointwise",
     "aten::eq": "pointwise",
     "aten::exp": "pointwise",
     "aten::gt": "pointwise",

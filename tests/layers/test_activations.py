@@ -88,3 +88,7 @@ def test_bits(rows: list[list[bool]]) -> None:
     packed = pack(mask)
     assert packed.shape == (len(rows), math.ceil(width / 8))
     assert torch.equal(unpack(packed, mask.shape), mask)
+
+
+def test_gradient_can_be_differentiated(x: Tensor) -> None:
+    assert torch.autograd.gradgradcheck(lambda x: MaxMin()(x).square(), (x.requires_grad_(),))

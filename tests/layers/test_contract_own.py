@@ -249,3 +249,15 @@ def test_buffers_are_updated_in_place(method: str) -> None:
             layer.eval()(x)
         layer.train()
     assert [(id(buffer), buffer.data_ptr(), buffer.shape) for buffer in layer.buffers()] == buffers
+
+
+@pytest.mark.parametrize("method", OWN)
+def test_gradients_can_be_differentiated(method: str) -> None:
+    """For gradient penalties: with respect to the input and, where the layer has one, the bias."""
+    layer, x = scrambled(method, 2, 2), image(2, 3, 4, b=1).requires_grad_()
+    bias = layer.bias.detach().clone().requires_grad_()
+
+    def square(x: Tensor, bias: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, {"bias": bias}, (x,)).square()
+
+    assert torch.autograd.gradgradcheck(square, (x, bias))
