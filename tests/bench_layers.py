@@ -47,16 +47,14 @@ Result = dict[str, Any]
 def run(methods: Sequence[str], clock: Clock, reference: Path | None = None, quick: bool = False) -> Iterator[Result]:
     """Everything measured so far, after each method."""
     load, device, threads = os.getloadavg()[0], clock.device, torch.get_num_threads()
-    layers, nets, shape = Layers(device), Networks(device), Shape()
-    if quick:
-        layers, nets, shape = Layers(device, b=QUICK_BATCH, c=16), Networks(device, b=QUICK_BATCH), Shape(c=16)
+    layers, nets, _ = subjects(device, quick)
     rows: dict[str, list[Row]] = {"layer": [], "network": []}
     accuracy: list[Accuracy] = []
     for method in methods:
         print(f"{method} ...", file=sys.stderr, flush=True)
         # In a process of its own: a heap that other methods have used is slower, and not equally for all.
         with ProcessPoolExecutor(1, get_context("spawn"), torch.set_num_threads, (threads,)) as process:
-            found = process.submit(of_method, method, clock, reference, layers, nets, shape).result()
+            found = process.submit(of_method, method, clock, reference, quick).result()
         rows["layer"] += found[0]
         rows["network"] += found[1]
         accuracy += found[2]
@@ -69,10 +67,18 @@ def run(methods: Sequence[str], clock: Clock, reference: Path | None = None, qui
         }
 
 
+def subjects(device: str, quick: bool) -> tuple[Layers, Networks, Shape]:
+    """What is measured: one layer, a network, a layer's orthogonality."""
+    if quick:
+        return Layers(device, b=QUICK_BATCH, c=16), Networks(device, b=QUICK_BATCH), Shape(c=16)
+    return Layers(device), Networks(device), Shape()
+
+
 def of_method(
-    method: str, clock: Clock, reference: Path | None, layers: Layers, nets: Networks, shape: Shape
+    method: str, clock: Clock, reference: Path | None, quick: bool
 ) -> tuple[list[Row], list[Row], list[Accuracy]]:
-    """One layer, the network, and how orthogonal the layer is."""
+    """The rows of one layer, of the network, and those of orthogonality."""
+    layers, nets, shape = subjects(clock.device, quick)
     rivals = contestants(method, reference)
     often = replace(clock, rounds=PER_LAYER * clock.rounds)
     of_layer = measure(layers, rivals, often)
