@@ -17,7 +17,7 @@ class Function(torch.autograd.Function):
     A subclass defines ``forward``, ``setup_context`` and ``backward``. ``forward`` runs without a graph, in plain
     operators, and returns the result, or a tuple of it and of tensors that ``setup_context`` saves and marks as not
     differentiable. ``backward`` gets the result's gradient. Called by :meth:`of`, which leaves autograd out where no
-    gradient is wanted: then tracers see the plain operators.
+    gradient is wanted and under torch.jit.trace: fvcore, for one, sees the plain operators.
     """
 
     def __init_subclass__(cls) -> None:
@@ -37,7 +37,9 @@ class Function(torch.autograd.Function):
     @classmethod
     def of(cls, *args: Any) -> Tensor:
         """Apply to ``args``, of which some are tensors."""
-        wanted = torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in args)
+        traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        differentiable = torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in args)
+        wanted = differentiable and not traced
         result: Any = cls.apply(*args) if wanted else cls.forward(*args)  # type: ignore[no-untyped-call]
         first: Tensor = result[0] if isinstance(result, tuple) else result
         return first

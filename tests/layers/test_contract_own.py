@@ -261,3 +261,10 @@ def test_gradients_can_be_differentiated(method: str) -> None:
         return torch.func.functional_call(layer, {"bias": bias}, (x,)).square()
 
     assert torch.autograd.gradgradcheck(square, (x, bias))
+
+
+@pytest.mark.parametrize("method", OWN)
+def test_can_be_traced_where_gradients_are_wanted(method: str) -> None:
+    """As fvcore's FlopCountAnalysis does with any module."""
+    layer, x = scrambled(method), image(3, 5, 5)
+    assert torch.equal(torch.jit.trace(layer, x, check_trace=False)(x), layer(x))
