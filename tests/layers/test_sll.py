@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import product
 
 import pytest
@@ -12,7 +11,7 @@ from torch.nn import functional as F
 
 from lipcost.layers import SLLConv2d
 from lipcost.layers.published.sll import PublishedSLLConv2d
-from lipcost.validate import lipschitz_upper_bound, singular_values
+from lipcost.validate import lipschitz_upper_bound
 
 
 def correlation(w: Tensor, i: int, j: int, dy: int, dx: int) -> float:
@@ -102,52 +101,6 @@ def test_gradients(c_in: int, c_out: int, k: int, mode: str) -> None:
         return torch.func.functional_call(layer, dict(zip(names, parameters, strict=True)), (x,))
 
     assert torch.autograd.gradcheck(output, (x, *parameters))
-
-
-def zero_channel(w: Tensor) -> None:
-    w[0] = w[:, 0] = 0
-
-
-def rank_one(w: Tensor) -> None:
-    w.copy_(torch.einsum("a,b,c,d->abcd", *(torch.randn(n, dtype=w.dtype) for n in w.shape)))
-
-
-WEIGHTS: dict[str, Callable[[Tensor], object]] = {
-    "initial": lambda w: w,
-    "small": lambda w: w.mul_(1e-4),
-    "large": lambda w: w.mul_(1e2),
-    "zero": lambda w: w.zero_(),
-    "zero channel": zero_channel,
-    "rank one": rank_one,
-    "equal": lambda w: w.fill_(1.0),
-}
-
-
-@pytest.mark.parametrize("kind", WEIGHTS)
-@pytest.mark.parametrize("mode", ["zeros", "circular"])
-@pytest.mark.parametrize("sizes", [(3, 3, 3), (2, 4, 3), (4, 2, 1), (2, 2, 4)])
-@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
-def test_1_lipschitz_for_any_weights(sizes: tuple[int, int, int], mode: str, kind: str, dtype: torch.dtype) -> None:
-    layer, shape = SLLConv2d(*sizes, padding_mode=mode, dtype=dtype), (sizes[0], 5, 4)
-    tolerance = 1e-4 if dtype is torch.float32 else 1e-9
-    with torch.no_grad():
-        WEIGHTS[kind](layer.weight)
-    x = torch.randn(2, *shape, dtype=dtype, requires_grad=True)
-    layer(x).square().sum().backward()
-    assert all(t.grad is not None and t.grad.isfinite().all() for t in (x, *layer.parameters()))
-    exact, bound = lipschitz_upper_bound(layer, shape), layer.lipschitz_upper_bound(shape)
-    assert exact - tolerance <= bound <= 1 + tolerance
-    assert singular_values(layer, shape, at=x[0].detach())[0] <= 1 + tolerance
-
-
-def test_1_lipschitz_after_large_steps() -> None:
-    layer = SLLConv2d(3, 3, 3)
-    optimizer = torch.optim.SGD(layer.parameters(), lr=10)
-    for _ in range(5):
-        optimizer.zero_grad()
-        layer(torch.randn(2, 3, 5, 4)).square().mean().backward()
-        optimizer.step()
-    assert lipschitz_upper_bound(layer, (3, 5, 4)) <= 1 + 1e-4
 
 
 def test_bfloat16_bound() -> None:
