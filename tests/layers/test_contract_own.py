@@ -253,14 +253,20 @@ def test_buffers_are_updated_in_place(method: str) -> None:
 
 @pytest.mark.parametrize("method", OWN)
 def test_gradients_can_be_differentiated(method: str) -> None:
-    """For gradient penalties: with respect to the input and, where the layer has one, the bias."""
+    """For gradient penalties; of BCOP's weight alone it is refused."""
     layer, x = scrambled(method, 2, 2), image(2, 3, 4, b=1).requires_grad_()
-    bias = layer.bias.detach().clone().requires_grad_()
+    inputs = {name: p.detach().clone().requires_grad_() for name, p in layer.named_parameters()}
+    weight = inputs.pop("weight") if method == "bcop" else None
 
-    def square(x: Tensor, bias: Tensor) -> Tensor:
-        return torch.func.functional_call(layer, {"bias": bias}, (x,)).square()
+    def square(x: Tensor, *values: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, dict(zip(inputs, values, strict=True)), (x,)).square()
 
-    assert torch.autograd.gradgradcheck(square, (x, bias))
+    assert torch.autograd.gradgradcheck(square, (x, *inputs.values()))
+    if weight is not None:
+        y = torch.func.functional_call(layer, {"weight": weight}, (x,)).square().sum()
+        (gradient,) = torch.autograd.grad(y, weight, create_graph=True)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            gradient.square().sum().backward()
 
 
 @pytest.mark.parametrize("method", OWN)
