@@ -44,7 +44,7 @@ class Grid:
             "k": [3, 5, 7, *(n for n in near if n % 2 and n > 1)],
         }
         free |= {name: [1, 2, 3, *near, far] for name in CHANNELS}
-        free |= {name: [2, 5] for name in method.options}
+        free |= {name: [method.alike_from, method.alike_from + 3] for name in method.options}
         free |= {name: [number] for name, number in (sizes | counts).items()}
         names = [name for name in free if rectangular == (name in ("c_in", "c_out")) or name not in CHANNELS]
         # Python's integers, as numbers put in may be large.
@@ -131,6 +131,14 @@ def join(outcomes: dict[Path, sympy.Expr], grid: Grid, depth: int = 0) -> sympy.
 
 def pieces(expression: sympy.Expr, condition: Any) -> list[tuple[sympy.Expr, Any]]:
     """The pieces of an expression, each under a further condition."""
-    if isinstance(expression, sympy.Piecewise):
-        return [(piece, sympy.And(condition, own)) for piece, own in expression.args]
-    return [(expression, condition)]
+    if not isinstance(expression, sympy.Piecewise):
+        return [(expression, condition)]
+    return [(piece, own if _implies(own, condition) else sympy.And(condition, own)) for piece, own in expression.args]
+
+
+def _implies(own: Any, condition: Any) -> bool:
+    """Whether a part of ``own`` is a stricter x > n than ``condition``."""
+    if not isinstance(condition, sympy.StrictGreaterThan):
+        return False
+    parts = (part for part in sympy.And.make_args(own) if isinstance(part, sympy.StrictGreaterThan))
+    return any(part.lhs == condition.lhs and (part.rhs - condition.rhs).is_nonnegative for part in parts)

@@ -1,9 +1,10 @@
 """From recordings in symbols to one expression.
 
 Sizes are symbols on the tape; loop lengths cannot be. An iteration count enters linearly, as every pass through a loop
-does the same from the second on, so two recordings give the line. The kernel size of a method whose program loops over
-it enters as a polynomial, found by finite differences. Where sizes coincide (k = 1, c_in = c_out) or a loop runs once,
-the program may do something else: these exceptions are recorded apart and kept only where they differ.
+does the same from the second (or the method's ``alike_from``) on, so two recordings give the line. The kernel size of a
+method whose program loops over it enters as a polynomial, found by finite differences. Where sizes coincide (k = 1,
+c_in = c_out) or a loop runs less often, the program may do something else: these exceptions are recorded apart and kept
+only where they differ.
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ def _exceptions(setting: Setting) -> Iterator[tuple[Any, Setting]]:
         yield sympy.Ne(setting.value("c_in"), setting.value("c_out")), square
     if not setting.cls.unrolled:  # BCOP's loops are alike from the first iteration
         for name in setting.free:
-            yield option_symbol(name) > 1, setting.with_(**{name: 1})
+            for fewer in range(setting.cls.alike_from - 1, 0, -1):
+                yield option_symbol(name) > fewer, setting.with_(**{name: fewer})
 
 
 def _general(setting: Setting, quantity: str, part: str | None) -> sympy.Expr:

@@ -53,6 +53,7 @@ class Method:
     square: ClassVar[bool] = False
     acts_on_larger: ClassVar[bool] = False
     padding_mode: ClassVar[str] = "circular"  # of the layer whose cost it is, which is that class's default
+    alike_from: ClassVar[int] = 2  # the iteration count from which on a further iteration adds the same
     unrolled: ClassVar[bool] = False  # whether the program loops over k, so that k must be a number on the tape
 
     weight: Tensor

@@ -115,7 +115,7 @@ def epochs_within(
     Example:
         >>> from lipcost.costmodel import Device, epochs_within
         >>> round(epochs_within("ConvNetM", "soc", hours=2, device=Device.named("a100-40")))
-        230
+        305
     """
     _check_budget(hours, images, how)
     step = step_time(workload(network, method, device, **how).record(b), device, b).total

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._convolution import ZEROS, correlate
-from ._exponential import matrix_polynomial, polynomial_convolution
+from ._exponential import KEPT, matrix_polynomial, polynomial_convolution
 from ._kernels import pointwise
 from ._method import Method
 from ._norms import gram_bound
@@ -13,12 +13,13 @@ from ._tensor import Tensor
 
 
 class SOC(Method):
-    """Singla & Feizi, ICML 2021, with a Chebyshev expansion: p(L) x ≈ exp(L) x of a skew-symmetric convolution."""
+    """Singla & Feizi, ICML 2021, with polynomials of modulus 1: p(L) x ≈ exp(L) x of a skew-symmetric convolution."""
 
     name = "soc"
     title = "SOC"
-    options = {"terms": 4, "eval_terms": 12}
+    options = {"terms": 3, "eval_terms": 7}
     padding_mode = ZEROS
+    alike_from = KEPT + 1
 
     def register(self) -> None:
         """The free kernel and two power vectors."""
@@ -32,11 +33,11 @@ class SOC(Method):
         return self.option["terms" if self.training else "eval_terms"]
 
     def parameter_transform(self) -> tuple[Tensor]:
-        """The skew-symmetric kernel over the least of its reshapings' norms; with k = 1 its exponential."""
+        """The skew-symmetric kernel over the least of its reshapings' norms; with k = 1 its polynomial."""
         skew = self.skew()
         norms = self.estimate(*self.reshaped(skew)) if self.training else map(gram_bound, self.reshaped(skew))
         sigma = Tensor.minimum(*norms)
-        kernel = skew * (0.7 / (sigma + pointwise("lt", sigma, kind="bool")))
+        kernel = skew * (1.5 / (sigma + pointwise("lt", sigma, kind="bool")))
         if self.holds(self.k > 1):
             return (kernel,)
         return (matrix_polynomial(kernel.reshape(self.n, self.n), self.degree).reshape(self.n, self.n, 1, 1),)

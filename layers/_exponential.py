@@ -1,75 +1,105 @@
-"""The exponential of a skew-symmetric convolution, by the polynomial that is best for its spectrum."""
+"""Polynomials of a skew-symmetric convolution that are nearly orthogonal, in place of its exponential's series."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from math import ceil, cos, pi, sqrt
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.polynomial import chebyshev
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ._convolution import correlate, kernel_gradient
 from ._function import Function
 
 Polynomial = tuple[float, ...]  # the coefficients of z⁰, z¹, …
+Values = NDArray[np.complex128]
 
 NODES_PER_DEGREE = 32
+STEPS = 20
+MODULUS_WEIGHT = 10.0  # of an error of the modulus against one of the angle: with three terms both can be small
+EVAL_MODULUS_WEIGHT = 1000.0
+KEPT = 2  # iterates for the kernel's gradient, whatever the degree: of three terms none is computed twice
 
 
 @lru_cache(maxsize=256)
 def exponential_polynomial(degree: int, radius: float) -> Polynomial:
     r"""The coefficients of a polynomial p with :math:`p(i\theta) \approx e^{i\theta}` for :math:`|\theta| \le radius`.
 
-    Source: Tal-Ezer & Kosloff, "An accurate and efficient scheme for propagating the time dependent Schrödinger
-    equation", J. Chem. Phys. 81, 1984.
-
-    .. math:: e^{i \rho u} = J_0(\rho) + 2 \sum_{n \ge 1} i^n J_n(\rho) T_n(u), \qquad |u| \le 1
-
-    cut after ``degree`` and written in powers; then p(0) is set to 1. A degree that is too low for the radius ρ gets
-    the polynomial of the radius degree + 2, up to which the leading coefficient, :math:`2^n J_n(\rho) / \rho^n`, is
-    positive.
+    It is :func:`nearest` in modulus rather than in angle: the modulus makes p(L) orthogonal.
 
     Args:
-        degree: n, positive.
-        radius: ρ, positive.
+        degree: of p, positive.
+        radius: of the interval, positive.
 
     Example:
         >>> from lipcost.layers._exponential import exponential_polynomial
-        >>> [round(c, 3) for c in exponential_polynomial(4, 2.1)]
-        [1.0, 0.956, 0.487, 0.125, 0.033]
+        >>> [round(c, 3) for c in exponential_polynomial(3, 1.25)]
+        [1.0, 0.959, 0.451, 0.124]
     """
-    radius = min(radius, degree + 2)
-    chebyshev = [[1.0], [0.0, 1.0]]  # T_n in powers of u
-    while len(chebyshev) <= degree:
-        below = [*chebyshev[-2], 0.0, 0.0]
-        chebyshev.append([2 * a - b for a, b in zip([0.0, *chebyshev[-1]], below, strict=True)])
-    bessel = bessel_functions(degree, radius)
-    out = [0.0] * (degree + 1)
-    for n, polynomial in enumerate(chebyshev[: degree + 1]):
-        for i in range(n % 2, n + 1, 2):  # iⁿ uⁱ = iⁿ⁻ⁱ (z/ρ)ⁱ, real as n - i is even
-            sign = -1 if (n - i) % 4 else 1
-            out[i] += (2 if n else 1) * sign * bessel[n] * polynomial[i] / radius**i
-    return (1.0, *out[1:])
+    return nearest(lambda theta: np.exp(1j * theta), degree, radius, MODULUS_WEIGHT)
 
 
-def bessel_functions(degree: int, x: float) -> list[float]:
-    r"""The Bessel functions :math:`J_0(x), \dots, J_n(x)`, each to a relative error of rounding, n the ``degree``.
+@lru_cache(maxsize=256)
+def polar_polynomial(polynomial: Polynomial, degree: int, radius: float) -> Polynomial:
+    r"""The coefficients of q with :math:`q(i\theta) \approx p(i\theta) / |p(i\theta)|` and :math:`|q(i\theta)| \le 1`.
 
-    Source: Abramowitz & Stegun, Handbook of Mathematical Functions, 9.12: Miller's backward recurrence
-    :math:`J_{m-1} = (2m/x) J_m - J_{m+1}` from far above n and x, scaled so that :math:`J_0 + 2 \sum_m J_{2m} = 1`.
+    So q(L) is nearly the orthogonal polar factor of p(L), L skew-symmetric of at most the norm ``radius``.
+
+    Args:
+        polynomial: the coefficients of p.
+        degree: of q, positive.
+        radius: of the interval, positive.
 
     Example:
-        >>> from lipcost.layers._exponential import bessel_functions
-        >>> [round(j, 6) for j in bessel_functions(2, 2.1)]
-        [0.166607, 0.568292, 0.374624]
+        >>> from lipcost.layers._exponential import polar_polynomial
+        >>> [round(c, 2) for c in polar_polynomial((1.0, 1.0), 9, 0.5)[:4]]  # (1 + z) / (1 - z²)^½
+        [1.0, 1.0, 0.5, 0.5]
     """
-    values = [1e-300, 0.0]  # J_m and J_{m+1}
-    for m in range(max(degree, ceil(x)) + 40, 0, -1):
-        values.insert(0, 2 * m / x * values[0] - values[1])
-    total = values[0] + 2 * sum(values[2::2])
-    return [value / total for value in values[: degree + 1]]
+
+    def direction(theta: NDArray[np.float64]) -> Values:
+        p = evaluate(polynomial, theta)
+        return p / np.abs(p)
+
+    q = nearest(direction, degree, radius, EVAL_MODULUS_WEIGHT)
+    largest = largest_modulus(q, radius)
+    return tuple(coefficient / largest for coefficient in q)
+
+
+def nearest(
+    target: Callable[[NDArray[np.float64]], Values], degree: int, radius: float, modulus_weight: float
+) -> Polynomial:
+    r"""The polynomial p with p(0) = 1 that is nearest to a function of modulus 1 on the imaginary axis.
+
+    By least squares at the Chebyshev nodes of :math:`|\theta| \le radius`, where an error of :math:`|p(i\theta)|`
+    counts ``modulus_weight`` times an error of its angle, both linearised (Gauss & Newton).
+    """
+    nodes = NODES_PER_DEGREE * degree
+    u = np.cos((np.arange(nodes) + 0.5) * np.pi / (2 * nodes))  # half of them: at the others all is conjugate
+    n = np.arange(1, degree + 1)
+    phases = np.array([1, 1j, -1, -1j])[n % 4]  # with them the coefficients in powers of z are real
+    at_zero = n % 2 == 0  # of iⁿ Tₙ, from which it is taken off, so that p(0) = 1
+    basis = chebyshev.chebvander(u, degree)[:, 1:] * phases - at_zero
+    y = target(radius * u)
+    direction = y
+    for _ in range(STEPS):
+        rows, constant = basis / direction[:, None], 1 / direction
+        system = np.concatenate([modulus_weight * rows.real, rows.imag])
+        wanted = np.concatenate([modulus_weight * (1 - constant.real), (y / direction - constant).imag])
+        found = np.linalg.lstsq(system, wanted, rcond=None)[0]
+        p = 1 + basis @ found
+        direction = p / np.abs(p)
+    powers = chebyshev.cheb2poly(np.concatenate([[0], found * phases]))[1:] / (1j * radius) ** n
+    return (1.0, *powers.real.tolist())
+
+
+def evaluate(polynomial: Sequence[float], theta: NDArray[np.float64]) -> Values:
+    """p(iθ)."""
+    values: Values = np.polynomial.polynomial.polyval(1j * theta, polynomial)
+    return values
 
 
 def largest_modulus(polynomial: Sequence[float], radius: float) -> float:
@@ -91,32 +121,14 @@ def largest_modulus(polynomial: Sequence[float], radius: float) -> float:
     """
     degree = max(len(polynomial) - 1, 1)
     nodes = NODES_PER_DEGREE * degree
-    squares = []
-    for j in range(nodes):
-        theta = radius * sqrt((1 + cos((2 * j + 1) * pi / (2 * nodes))) / 2)
-        value = 0j
-        for coefficient in reversed(polynomial):
-            value = value * 1j * theta + coefficient
-        squares.append(abs(value) ** 2)
-    middle, half = (max(squares) + min(squares)) / 2, (max(squares) - min(squares)) / 2
-    return sqrt(middle + half / cos(degree * pi / (2 * nodes)))
-
-
-def contraction(polynomial: Polynomial, radius: float) -> Polynomial:
-    """The polynomial over its largest modulus, so that it is at most 1."""
-    largest = largest_modulus(polynomial, radius)
-    return tuple(coefficient / largest for coefficient in polynomial)
-
-
-def monic(polynomial: Polynomial) -> tuple[float, Polynomial]:
-    """(β, q) with p(z) = q(βz) and q's leading coefficient 1; p's must be positive."""
-    degree = len(polynomial) - 1
-    scale = polynomial[-1] ** (1 / degree)
-    return scale, (*(c / scale**i for i, c in enumerate(polynomial[:-1])), 1.0)
+    squared = (1 + np.cos((np.arange(nodes) + 0.5) * np.pi / nodes)) / 2
+    moduli = np.abs(evaluate(polynomial, radius * np.sqrt(squared))) ** 2
+    middle, half = (moduli.max() + moduli.min()) / 2, (moduli.max() - moduli.min()) / 2
+    return float(np.sqrt(middle + half / np.cos(degree * np.pi / (2 * nodes))))
 
 
 def matrix_polynomial(a: Tensor, polynomial: Polynomial) -> Tensor:
-    """p(a) of a matrix (n, n) and a monic polynomial, by Horner's scheme.
+    """p(a) of a matrix (n, n), by Horner's scheme.
 
     Example:
         >>> import torch
@@ -126,63 +138,86 @@ def matrix_polynomial(a: Tensor, polynomial: Polynomial) -> Tensor:
                 [-2.,  0.]])
     """
     identity = torch.eye(a.shape[0], dtype=a.dtype, device=a.device)
-    out = a + polynomial[-2] * identity
+    out = polynomial[-1] * a + polynomial[-2] * identity
     for coefficient in polynomial[-3::-1]:
         out = out @ a + coefficient * identity
     return out
 
 
-class PolynomialConvolution(Function):
-    r"""p(L) x + bias, L the convolution with a skew-symmetric kernel (c, c, k, k) and p a monic polynomial.
+def polynomial_convolution(
+    x: Tensor, kernel: Tensor, bias: Tensor | None, polynomial: Polynomial, padding_mode: str
+) -> Tensor:
+    """p(L) x + bias, L the convolution with a skew-symmetric kernel (c, c, k, k), by :class:`PolynomialConvolution`."""
+    x = x.clone(memory_format=torch.channels_last)
+    kept = KEPT if torch.is_grad_enabled() and kernel.requires_grad else 0
+    return PolynomialConvolution.of(x, kernel, bias, polynomial, padding_mode, kept)
 
-    By Horner's scheme: :math:`z_t = x,\; z_{i-1} = p_{i-1} x + L z_i,\; y = z_0`. It saves x and the kernel alone,
-    whatever the degree t. The backward computes the z_i anew, and
+
+class PolynomialConvolution(Function):
+    r"""p(L) x + bias, L the convolution with a skew-symmetric kernel, p a polynomial of degree t.
+
+    By Horner's scheme: :math:`z_{t-1} = p_{t-1} x + p_t L x,\; z_{i-1} = p_{i-1} x + L z_i,\; y = z_0`. Besides x and
+    the kernel it saves the last ``kept`` of :math:`z_{t-1}, \dots, z_1`; its backward computes the others anew. With
+    :math:`g_0 = g` and :math:`g_i = L^\top g_{i-1} = -L g_{i-1}`
 
     .. math::
-        g_0 = g, \quad g_i = L^\top g_{i-1} = -L g_{i-1}, \quad
-        \nabla_x = \sum_i p_i g_i, \quad \nabla_L = \sum_{i \ge 1} g_{i-1} z_i^\top
+        \nabla_x = \sum_{i=0}^t p_i g_i, \quad
+        \nabla_L = \sum_{i=1}^{t-1} g_{i-1} z_i^\top + p_t\, g_{t-1} x^\top
 
-    Channels lie innermost inside, which CPUs convolve up to four times as fast; input and output are contiguous.
+    Channels lie innermost in x and inside, which CPUs convolve up to four times as fast; the output is contiguous.
     """
 
     @staticmethod
-    def forward(x: Tensor, kernel: Tensor, bias: Tensor | None, polynomial: Polynomial, padding_mode: str) -> Tensor:
-        x = x.clone(memory_format=torch.channels_last)
-        z = x
-        for coefficient in polynomial[-2:0:-1]:
-            z = correlate(z, kernel, None, padding_mode).add_(x, alpha=coefficient)
-        y = correlate(z, kernel, bias, padding_mode)
+    def forward(  # noqa: PLR0917  (autograd names no arguments)
+        x: Tensor, kernel: Tensor, bias: Tensor | None, polynomial: Polynomial, padding_mode: str, kept: int = 0
+    ) -> tuple[Tensor, ...]:
+        z, weight = x, polynomial[-1] * kernel
+        iterates = []
+        for i in range(len(polynomial) - 2, 0, -1):
+            z = correlate(z, weight, None, padding_mode).add_(x, alpha=polynomial[i])
+            weight = kernel
+            if i <= kept:
+                iterates.append(z)
+        y = correlate(z, weight, bias, padding_mode)
         del z
         y.add_(x, alpha=polynomial[0])
         del x
-        return y.clone(memory_format=torch.contiguous_format)
+        return y.clone(memory_format=torch.contiguous_format), *iterates
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, kernel, _, ctx.polynomial, ctx.padding_mode = inputs
-        ctx.save_for_backward(x, kernel)
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        x, kernel, _, ctx.polynomial, ctx.padding_mode, _ = inputs
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x, kernel, *output[1:])
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        x, kernel = ctx.saved_tensors
-        of_x, of_kernel, of_bias, _, _ = ctx.needs_input_grad
+        x, kernel, *iterates = ctx.saved_tensors
+        of_x, of_kernel, of_bias, *_ = ctx.needs_input_grad
         bias_gradient = g.sum((0, 2, 3)) if of_bias else None
         if not of_kernel:
-            gradient = PolynomialConvolution.forward(g, -kernel, None, ctx.polynomial, ctx.padding_mode)
-            return gradient, None, bias_gradient, None, None
-        gradients = _gradients(x, kernel, g, ctx.polynomial, ctx.padding_mode, of_x=of_x)
-        return *gradients, bias_gradient, None, None
+            g = g.clone(memory_format=torch.channels_last)
+            gradient = PolynomialConvolution.forward(g, -kernel, None, ctx.polynomial, ctx.padding_mode)[0]
+            return gradient, None, bias_gradient, None, None, None
+        if torch.is_grad_enabled():  # to be differentiated again, with respect to the iterates too
+            iterates = []
+        options = {"polynomial": ctx.polynomial, "padding_mode": ctx.padding_mode, "of_x": of_x}
+        return *_gradients(x, kernel, iterates, g, **options), bias_gradient, None, None, None
 
 
 def _gradients(
-    x: Tensor, kernel: Tensor, g: Tensor, polynomial: Polynomial, padding_mode: str, *, of_x: bool
+    x: Tensor, kernel: Tensor, known: list[Tensor], g: Tensor, *, polynomial: Polynomial, padding_mode: str, of_x: bool
 ) -> tuple[Tensor | None, Tensor]:
-    """Of input and kernel."""
-    x, g = x.clone(memory_format=torch.channels_last), g.clone(memory_format=torch.channels_last)
-    iterates = [x]
-    for coefficient in polynomial[-2:0:-1]:
-        iterates.append(correlate(iterates[-1], kernel, None, padding_mode).add_(x, alpha=coefficient))
-    del x
+    """Of input and kernel; the last iterates are known."""
+    g = g.clone(memory_format=torch.channels_last)
+    leading = polynomial[-1] * kernel
+    iterates, weight = [x], leading
+    for i in range(len(polynomial) - 2, len(known), -1):
+        iterates.append(correlate(iterates[-1], weight, None, padding_mode).add_(x, alpha=polynomial[i]))
+        weight = kernel
+    iterates += known
+    del x, known, weight
     transposed = -kernel
     input_gradient = g * polynomial[0] if of_x else None
     total = torch.zeros_like(kernel)
@@ -191,9 +226,9 @@ def _gradients(
         g = correlate(g, transposed, None, padding_mode)
         if input_gradient is not None:
             input_gradient.add_(g, alpha=coefficient)
-    total.add_(kernel_gradient(iterates.pop(), g, kernel, padding_mode))
+    total.add_(kernel_gradient(iterates.pop(), g, kernel, padding_mode), alpha=polynomial[-1])
     if input_gradient is None:
         return None, total
-    input_gradient.add_(correlate(g, transposed, None, padding_mode))
+    input_gradient.sub_(correlate(g, leading, None, padding_mode))
     del g
     return input_gradient.clone(memory_format=torch.contiguous_format), total

@@ -12,37 +12,37 @@ from ._base import positive
 from ._conv2d import Conv2d
 from ._convolution import CIRCULAR, ZEROS, correlate
 from ._exponential import (
-    PolynomialConvolution,
-    contraction,
+    Polynomial,
     exponential_polynomial,
     largest_modulus,
     matrix_polynomial,
-    monic,
+    polar_polynomial,
+    polynomial_convolution,
 )
 from ._norms import gram_bound, kernel_norm
 from .published.soc import PublishedSOCConv2d
 
-CORRECTION = 0.7
-LARGEST_RADIUS = 3.5  # of L: up to there a degree of 12 is orthogonal to 1e-5
+RADIUS = 1.5
 
 
 class SOCConv2d(Conv2d):
-    r"""The exponential of a skew-symmetric convolution, :math:`p(L) x \approx e^L x`, 1-Lipschitz in eval mode.
+    r"""A rotation by a skew-symmetric convolution, :math:`p(L) x \approx e^L x`, 1-Lipschitz in eval mode.
 
     Source: Singla & Feizi, "Skew Orthogonal Convolutions", ICML 2021; "Fantastic Four", ICLR 2021, for the norm.
 
-    .. math:: L = 0.7\,\frac{S}{\sigma}, \qquad S = \tfrac12 (M - M^\top)
+    .. math:: L = \frac{3}{2k} \frac{S}{\sigma}, \qquad S = \tfrac12 (M - M^\top)
 
     with channels transposed and the kernel flipped in :math:`M^\top`, and σ the least spectral norm of the four
     matrices that the kernel can be reshaped to. As S is skew-symmetric, two and two of them have equal norms, so two
-    are computed. By "Fantastic Four" :math:`\|L\| \le \rho = 0.7 k` on images of any size, with either padding. With
-    k = 1 the factor is 1 and ρ = 1; for k > 5 it is 3.5/k, as a larger ρ would need more terms.
+    are computed. By "Fantastic Four" :math:`\|L\| \le 1.5` on images of any size, with either padding.
 
-    The eigenvalues of L are imaginary and at most ρ. So p is the polynomial, of degree ``terms`` or ``eval_terms``,
-    of the Chebyshev expansion of exp on that interval, in place of the Taylor series; see
-    :func:`exponential_polynomial`. In eval mode it is scaled so that |p| ≤ 1 there, and σ is an upper bound, by Gram
-    iteration: the layer is 1-Lipschitz, and orthogonal to 1e-5. In training σ comes from one power iteration
-    per step on the vectors ``u1`` and ``u2``, as published; where these have converged, the norms are in 1 ± 0.018.
+    The eigenvalues of L are imaginary. In training p is the polynomial of degree ``terms`` whose modulus is next to 1
+    on :math:`[-1.5\,i, 1.5\,i]`, and whose angle is near that of exp; see :func:`exponential_polynomial`. σ comes from
+    one power iteration per step on the vectors ``u1`` and ``u2``, as published; where these have converged, the norms
+    are in 1 ± 0.0035.
+
+    In eval mode p, of degree ``eval_terms``, has the same angles, and is scaled so that |p| ≤ 1; σ is an upper bound,
+    by Gram iteration. So the layer is 1-Lipschitz, and orthogonal to 3e-6: the polar factor of the one trained.
 
     With k = 1 the weights are the orthogonal matrix itself. Zero weights give the identity.
 
@@ -73,20 +73,15 @@ class SOCConv2d(Conv2d):
         out_channels: int,
         kernel_size: int,
         *,
-        terms: int = 4,
-        eval_terms: int = 12,
+        terms: int = 3,
+        eval_terms: int = 7,
         **arguments: Any,
     ) -> None:
         self.terms = positive("terms", terms)
         self.eval_terms = positive("eval_terms", eval_terms)
         super().__init__(in_channels, out_channels, kernel_size, **arguments)
-        # Of the reshaped kernel.
-        self._norm = min(CORRECTION, LARGEST_RADIUS / kernel_size) if kernel_size > 1 else 1.0
-        radius = self._norm * kernel_size
-        self._polynomials = {
-            True: monic(exponential_polynomial(terms, radius)),
-            False: monic(contraction(exponential_polynomial(eval_terms, radius), radius)),
-        }
+        polynomial = exponential_polynomial(terms, RADIUS)
+        self._polynomials = {True: polynomial, False: polar_polynomial(polynomial, eval_terms, RADIUS)}
 
     def _register(self, factory: dict[str, Any], bias: bool) -> None:
         n, k = self.channels[0], self.kernel_size
@@ -112,11 +107,10 @@ class SOCConv2d(Conv2d):
         skew = self._skew()
         norms = self._estimate(*reshaped(skew)) if self.training else map(gram_bound, reshaped(skew))
         sigma = torch.minimum(*norms)
-        scale, polynomial = self._polynomials[self.training]
-        kernel = skew * (self._norm * scale / (sigma + (sigma < torch.finfo(sigma.dtype).tiny ** 0.5)))
+        kernel = skew * (RADIUS / self.kernel_size / (sigma + (sigma < torch.finfo(sigma.dtype).tiny ** 0.5)))
         if self.kernel_size > 1:
             return (kernel,)
-        return (matrix_polynomial(kernel.flatten(1), polynomial).reshape(kernel.shape),)
+        return (matrix_polynomial(kernel.flatten(1), self._polynomial).reshape(kernel.shape),)
 
     def _apply_weights(self, x: Tensor, kernel: Tensor) -> Tensor:  # type: ignore[override]
         bias: Tensor | None = self.bias
@@ -125,14 +119,18 @@ class SOCConv2d(Conv2d):
             bias = F.pad(bias, (0, missing))
         if self.kernel_size == 1:
             return correlate(x, kernel, bias, self.padding_mode)
-        return PolynomialConvolution.of(x, kernel, bias, self._polynomials[self.training][1], self.padding_mode)
+        return polynomial_convolution(x, kernel, bias, self._polynomial, self.padding_mode)
 
     def _bound(self, weights: tuple[Tensor, ...], size: tuple[int, ...]) -> float:
         norm = kernel_norm(weights[0], size, self.padding_mode)
-        return norm if self.kernel_size == 1 else largest_modulus(self._polynomials[self.training][1], norm)
+        return norm if self.kernel_size == 1 else largest_modulus(self._polynomial, norm)
 
     def _is_convolution(self) -> bool:
         return self.kernel_size == 1
+
+    @property
+    def _polynomial(self) -> Polynomial:
+        return self._polynomials[self.training]
 
     def _skew(self) -> Tensor:
         return 0.5 * (self.weight - self.weight.transpose(0, 1).flip(2, 3))

@@ -1,4 +1,4 @@
-"""SOC is the exponential of a skew-symmetric matrix, 1-Lipschitz in eval mode; as published, a Taylor series."""
+"""SOC is nearly the exponential of a skew-symmetric matrix, orthogonal in eval mode; as published, a Taylor series."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipcost.layers import LipschitzConv2d, SOCConv2d
+from lipcost.layers._convolution import correlate
+from lipcost.layers._exponential import exponential_polynomial, polynomial_convolution
 from lipcost.layers.published.soc import COLUMNS, ROWS, PublishedSOCConv2d
 from lipcost.layers.soc import reshaped
 from lipcost.validate import singular_values
@@ -25,6 +27,15 @@ def dense(layer: PublishedSOCConv2d) -> Tensor:
     kernel = kernel.detach()
     basis = torch.eye(kernel.shape[0] * math.prod(SIZE), dtype=kernel.dtype).reshape(-1, kernel.shape[0], *SIZE)
     return F.conv2d(basis, kernel, padding=layer.kernel_size // 2).flatten(1).T
+
+
+def four_norms(kernel: Tensor) -> list[Tensor]:
+    """Of the matrices that a kernel can be reshaped to."""
+    norms = []
+    for columns, rows in zip(COLUMNS, ROWS, strict=True):
+        shape = math.prod(kernel.shape[a] for a in rows), -1
+        norms.append(torch.linalg.matrix_norm(kernel.permute(*rows, *columns).reshape(shape), 2))
+    return norms
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])
@@ -61,11 +72,7 @@ def test_published_least_of_four_norms(k: int) -> None:
     layer = PublishedSOCConv2d(3, 3, k, dtype=DOUBLE)
     for _ in range(500):
         (kernel,) = layer.parameter_transform(SIZE)
-    norms = []
-    for columns, rows in zip(COLUMNS, ROWS, strict=True):
-        shape = math.prod(kernel.shape[a] for a in rows), -1
-        norms.append(torch.linalg.matrix_norm(kernel.permute(*rows, *columns).reshape(shape), 2))
-    torch.testing.assert_close(min(norms).detach(), torch.tensor(layer.correction, dtype=DOUBLE))
+    torch.testing.assert_close(min(four_norms(kernel)).detach(), torch.tensor(layer.correction, dtype=DOUBLE))
 
 
 def test_published_norm_of_a_1x1_kernel_is_1() -> None:
@@ -86,41 +93,62 @@ def converged(layer: SOCConv2d) -> SOCConv2d:
     return layer
 
 
-@pytest.mark.parametrize("k", [1, 3])
-def test_many_terms_equal_the_published_layer(k: int) -> None:
-    ours = converged(SOCConv2d(4, 4, k, terms=25, dtype=DOUBLE))
-    published = PublishedSOCConv2d(4, 4, k, terms=25, dtype=DOUBLE)
-    published.load_state_dict(published.state_dict() | dict(ours.named_parameters()))
+def jacobian(layer: SOCConv2d) -> Tensor:
+    """The layer's matrix on images of SIZE."""
+    c = layer.in_channels
+    basis = torch.eye(c * math.prod(SIZE), dtype=DOUBLE).reshape(-1, c, *SIZE)
     with torch.no_grad():
-        for _ in range(1000):
-            published.parameter_transform(SIZE)
-    x = torch.randn(2, 4, *SIZE, dtype=DOUBLE, requires_grad=True)
-    y, expected, g = ours(x), published(x), torch.randn_like(x)
-    torch.testing.assert_close(y, expected, rtol=0, atol=1e-10)
-    gradients = [torch.autograd.grad(out, (x, *m.parameters()), g) for out, m in ((y, ours), (expected, published))]
+        y = layer(torch.cat([basis, torch.zeros_like(basis[:1])])).flatten(1)
+    return (y[:-1] - y[-1]).T
+
+
+@pytest.mark.parametrize("mode", ["zeros", "circular"])
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_many_terms_give_the_exponential(k: int, mode: str) -> None:
+    layer = converged(SOCConv2d(2, 2, k, terms=25, padding_mode=mode, bias=False, dtype=DOUBLE))
+    skew = layer._skew().detach()
+    basis = torch.eye(2 * math.prod(SIZE), dtype=DOUBLE).reshape(-1, 2, *SIZE)
+    matrix = 1.5 / k / min(four_norms(skew)) * correlate(basis, skew, None, mode).flatten(1).T
+    assert torch.linalg.matrix_norm(matrix, 2) <= 1.5 + 1e-12
+    torch.testing.assert_close(jacobian(layer), torch.matrix_exp(matrix), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_many_terms_are_the_published_function_of_the_kernel(k: int) -> None:
+    published = PublishedSOCConv2d(4, 4, k, terms=25, bias=False, dtype=DOUBLE)
+    kernel = published.parameter_transform(SIZE)[0].detach().requires_grad_()
+    x, g = torch.randn(2, 2, 4, *SIZE, dtype=DOUBLE)
+    x.requires_grad_()
+    ours = polynomial_convolution(x, kernel, None, exponential_polynomial(25, 2.1), "zeros")
+    expected = published.input_transform(x, kernel)
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-10)
+    gradients = [torch.autograd.grad(y, (x, kernel), g) for y in (ours, expected)]
     torch.testing.assert_close(*gradients, rtol=0, atol=1e-10)
 
 
 def test_the_four_norms_are_two() -> None:
     skew = SOCConv2d(3, 3, 3, dtype=DOUBLE)._skew().detach()
-    four = []
-    for columns, rows in zip(COLUMNS, ROWS, strict=True):
-        shape = math.prod(skew.shape[a] for a in rows), -1
-        four.append(torch.linalg.matrix_norm(skew.permute(*rows, *columns).reshape(shape), 2))
     first, second = (torch.linalg.matrix_norm(matrix, 2) for matrix in reshaped(skew))
-    torch.testing.assert_close(torch.stack(four), torch.stack([first, first, second, second]))
+    torch.testing.assert_close(torch.stack(four_norms(skew)), torch.stack([first, first, second, second]))
 
 
-@pytest.mark.parametrize(("k", "tolerance"), [(1, 1e-10), (3, 2e-8), (5, 1e-5)])
-def test_orthogonal_in_eval_mode(k: int, tolerance: float) -> None:
+@pytest.mark.parametrize("k", [1, 3, 5, 7])
+def test_orthogonal_in_eval_mode(k: int) -> None:
     layer = SOCConv2d(3, 3, k, dtype=DOUBLE).eval()
-    assert (singular_values(layer, (3, *SIZE)) - 1).abs().max() < tolerance
+    assert (singular_values(layer, (3, *SIZE)) - 1).abs().max() < 3e-6
 
 
-def test_orthogonal_to_two_percent_in_training() -> None:
-    values = singular_values(converged(SOCConv2d(3, 3, 3, dtype=DOUBLE)), (3, *SIZE))
-    assert values[-1] >= 1 - 0.0181
-    assert values[0] <= 1.0181
+@pytest.mark.parametrize("k", [1, 3, 5, 7])
+def test_orthogonal_to_four_thousandths_in_training(k: int) -> None:
+    layer = converged(SOCConv2d(3, 3, k, dtype=DOUBLE))
+    assert (singular_values(layer, (3, *SIZE)) - 1).abs().max() < 0.0035
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_eval_mode_is_the_polar_factor_of_training(k: int) -> None:
+    layer = converged(SOCConv2d(3, 3, k, dtype=DOUBLE))
+    u, _, v = torch.linalg.svd(jacobian(layer))
+    torch.testing.assert_close(jacobian(layer.eval()), u @ v, rtol=0, atol=0.006)
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -130,19 +158,23 @@ def test_zero_weights_give_the_identity(dtype: torch.dtype, k: int) -> None:
     with torch.no_grad():
         layer.weight.fill_(1.0)  # symmetric, so that nothing skew-symmetric is left
     for training in (True, False):
-        torch.testing.assert_close(layer.train(training)(x), x, rtol=0, atol=1e-6)
+        torch.testing.assert_close(layer.train(training)(x), x, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("k", [1, 3])
 @pytest.mark.parametrize(("c_in", "c_out"), [(2, 2), (1, 3), (3, 1)])
-def test_gradients(c_in: int, c_out: int, k: int) -> None:
-    layer = SOCConv2d(c_in, c_out, k, eval_terms=4, dtype=DOUBLE).eval()
+def test_gradients(c_in: int, c_out: int, k: int, training: bool) -> None:
+    """In training, those with the power vectors held fixed: at their limit the norm's gradient is no other."""
+    layer = converged(SOCConv2d(c_in, c_out, k, eval_terms=4, dtype=DOUBLE)).train(training)
     x = torch.randn(1, c_in, 3, 4, dtype=DOUBLE, requires_grad=True)
 
     def output(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return torch.func.functional_call(layer, {"weight": weight, "bias": bias}, (x,))
+        vectors = {name: vector.clone() for name, vector in layer.named_buffers()}
+        state = {"weight": weight, "bias": bias, **vectors}
+        return torch.func.functional_call(layer, state, (x,))
 
-    assert torch.autograd.gradcheck(output, (x, layer.weight, layer.bias))
+    assert torch.autograd.gradcheck(output, (x, layer.weight, layer.bias), atol=1e-4 if training else 1e-5)
 
 
 @pytest.mark.parametrize(("c_in", "c_out"), [(2, 4), (4, 2)])
@@ -160,7 +192,7 @@ def test_stride() -> None:
     layer = SOCConv2d(2, 8, 3, stride=2, dtype=DOUBLE).eval()
     values = singular_values(layer, (2, 4, 6))
     assert layer(torch.zeros(1, 2, 4, 6, dtype=DOUBLE)).shape == (1, 8, 2, 3)
-    assert (values[:48] - 1).abs().max() < 2e-8
+    assert (values[:48] - 1).abs().max() < 3e-6
 
 
 def test_1x1_layer_is_a_plain_convolution() -> None:
@@ -203,4 +235,4 @@ def test_normalisation_returns_after_zero_weights() -> None:
         layer.weight.zero_()
         layer(x)
         layer.weight.copy_(100 * weight)
-    assert converged(layer).lipschitz_upper_bound((3, *SIZE)) < 1.02
+    assert converged(layer).lipschitz_upper_bound((3, *SIZE)) < 1.0035
