@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -10,8 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lipcost.costmodel import CONV_NETS, METHODS, OPTIMIZERS, find_device, predict_network
-from lipcost.costmodel._tape import Tape
-from lipcost.costmodel._tensor import Tensor
 
 CHEAP: dict[str, dict[str, int]] = {  # other iteration counts than the defaults: the same program in less time
     "bcop": {"iterations": 2},
@@ -209,56 +206,6 @@ def test_adam_needs_a_root_and_its_quotient(optimizer: str, foreach: bool) -> No
     w = 100 * 64 * FLOAT
     p = predict_network(dense(64, 100), b=2, s=1, c_in=64, optimizer=optimizer, foreach=foreach)
     assert p.peak_bytes == (6 - foreach) * w + 2 * 64 * FLOAT + 2 * 8 + FLOAT
-
-
-# Optimizers
-
-SIZES = (30, 70, 50)  # elements of three parameters
-TEMPORARIES = {  # of one step, in elements: by optimizer, (weight decay, foreach)
-    ("sgd", False, False): 0,
-    ("sgd", False, True): 0,
-    ("sgd", True, False): 70,  # w's share of the gradient, one parameter after the other
-    ("sgd", True, True): 150,
-    ("sgd-momentum", False, False): 0,
-    ("sgd-momentum", False, True): 0,
-    ("sgd-momentum", True, False): 70,
-    ("sgd-momentum", True, True): 150,
-    ("adam", False, False): 70 + 2 * 50,  # the last parameter's denominator, √v and its quotient; 30 + 2·70 as many
-    ("adam", False, True): 150,
-    ("adam", True, False): 30 + 3 * 70,  # and the gradient's
-    ("adam", True, True): 150,  # the gradient's are gone when √v comes
-    ("adamw", False, False): 70 + 2 * 50,
-    ("adamw", False, True): 150,
-    ("adamw", True, False): 70 + 2 * 50,
-    ("adamw", True, True): 150,
-}
-KERNELS = {"sgd": 1, "sgd-momentum": 3, "adam": 7, "adamw": 7}  # per parameter, and one more for weight decay
-
-
-@pytest.mark.parametrize(("case", "expected"), TEMPORARIES.items(), ids=str)
-def test_an_optimizer_step_by_hand(case: tuple[str, bool, bool], expected: int) -> None:
-    name, weight_decay, foreach = case
-    tape = Tape(width=FLOAT)
-    parameters, gradients = ([Tensor(tape, (n,)) for n in SIZES] for _ in range(2))
-    optimizer = OPTIMIZERS[name](parameters, weight_decay=weight_decay, foreach=foreach)
-    base = (2 + STATES[name]) * sum(SIZES) * FLOAT
-    start = len(tape.events)
-    optimizer.step(gradients)
-    live = list(accumulate(sign * storage.nbytes for sign, storage in tape.events))
-    assert live[start - 1] == live[-1] == base
-    assert max(live) == base + expected * FLOAT
-    assert len(tape.operations) == (KERNELS[name] + weight_decay) * (1 if foreach else len(SIZES))
-    assert sum(op.flops for op in tape.operations) == (KERNELS[name] + weight_decay) * sum(SIZES)
-
-
-def test_a_gpu_updates_all_parameters_at_once() -> None:
-    gpu = find_device("a100-40")
-    arguments: dict[str, Any] = {"b": 2, "width": 4}
-    at_once = predict_network("XS", "standard", device=gpu, **arguments)
-    in_turn = predict_network("XS", "standard", **arguments)
-    assert (at_once.launches_optimizer, in_turn.launches_optimizer) == (3, 3 * 2 * 27)
-    forced = (predict_network("XS", "standard", device=d, foreach=not d, **arguments) for d in (gpu, None))
-    assert [p.launches_optimizer for p in forced] == [3 * 2 * 27, 3]
 
 
 def test_time_needs_a_device() -> None:
