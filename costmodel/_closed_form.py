@@ -59,6 +59,12 @@ class Setting:
         """The iteration counts that stay symbols."""
         return [name for name in self.cls.options if name not in dict(self.counts)]
 
+    @property
+    def idle(self) -> list[str]:
+        """Those that the mode has no use for: training takes a count, inference its eval twin if it has one."""
+        twins = [name for name in self.cls.options if f"eval_{name}" in self.cls.options]
+        return [name for name in (f"eval_{twin}" if self.train else twin for twin in twins) if name in self.free]
+
     def with_(self, **numbers: int) -> Setting:
         """With numbers for sizes or iteration counts."""
         sizes = dict(self.sizes) | {name: n for name, n in numbers.items() if name in SIZES}
@@ -73,6 +79,7 @@ class Setting:
 @lru_cache(maxsize=512)
 def closed_form(setting: Setting, quantity: str, part: str | None = None) -> sympy.Expr:
     """A quantity in b, s, c (or c_in and c_out), m = (k-1)/2, h = ⌊s/2⌋ and the free iteration counts."""
+    setting = setting.with_(**dict.fromkeys(setting.idle, ANCHOR))
     if "k" not in dict(setting.sizes) and not _grid(setting).values[K].size:
         setting = setting.with_(k=1)  # no larger kernel fits the images that were put in
     form = _general(setting, quantity, part)
