@@ -19,7 +19,7 @@ Polynomial = tuple[float, ...]  # the coefficients of z⁰, z¹, …
 Values = NDArray[np.complex128]
 
 NODES_PER_DEGREE = 32
-STEPS = 20
+STEPS = 20  # of Gauss & Newton; they converge
 MODULUS_WEIGHT = 10.0  # of an error of the modulus against one of the angle: with three terms both can be small
 EVAL_MODULUS_WEIGHT = 1000.0
 KEPT = 2  # iterates for the kernel's gradient, whatever the degree: of three terms none is computed twice

@@ -117,6 +117,12 @@ def test_fixed_numbers_take_the_place_of_symbols() -> None:
     assert formula("aol", "macs_forward", c_in=2, c_out=3, k=1) == 6 * B * S**2 + 12
 
 
+def test_pieces_repeat_no_condition_that_another_implies() -> None:
+    terms = option_symbol("terms")
+    conditions = [condition for _, condition in formula("soc", "saved_bytes", k=3).args]
+    assert conditions == [terms > 2, terms > 1, sympy.true]
+
+
 @pytest.mark.parametrize("method", METHODS)
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
