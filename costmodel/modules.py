@@ -278,16 +278,16 @@ def read(module: Any) -> Factory:
     name = type(module).__name__
     if name in READERS:
         return READERS[name](module)
-    if hasattr(module, "in_features") and hasattr(module, "kernel_size") and module.method in METHODS:
-        arguments = _arguments(module, METHODS[module.method])
-        layer = convolution(module.method, module.in_channels, module.out_channels, 1, **arguments)
+    if hasattr(module, "in_features") and hasattr(module, "kernel_size") and module.name in METHODS:
+        arguments = _arguments(module, METHODS[module.name])
+        layer = convolution(module.name, module.in_channels, module.out_channels, 1, **arguments)
         return partial(OnVectors, layer=layer, c_in=module.in_channels)
-    if hasattr(module, "parameter_transform") and hasattr(module, "kernel_size") and module.method in METHODS:
-        arguments = _arguments(module, METHODS[module.method])
-        return convolution(module.method, module.in_channels, module.out_channels, module.kernel_size, **arguments)
-    if hasattr(module, "parameter_transform") and module.method in HEADS:
-        arguments = _arguments(module, HEADS[module.method])
-        return dense(module.method, module.in_features, module.out_features, **arguments)
+    if hasattr(module, "parameter_transform") and hasattr(module, "kernel_size") and module.name in METHODS:
+        arguments = _arguments(module, METHODS[module.name])
+        return convolution(module.name, module.in_channels, module.out_channels, module.kernel_size, **arguments)
+    if hasattr(module, "parameter_transform") and module.name in HEADS:
+        arguments = _arguments(module, HEADS[module.name])
+        return dense(module.name, module.in_features, module.out_features, **arguments)
     raise ValueError(f"no cost is known of the module {name}; known: the layers of LAYERS, {', '.join(READERS)}")
 
 
