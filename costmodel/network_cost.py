@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .devices.device import Device, find_device
+from .devices.device import Device, as_device
 from .devices.roofline import Seconds, seconds, tally
 from .layer_cost import CLASSES, Mode
 from .networks.workload import workload
@@ -139,8 +139,7 @@ def predict_network(
         >>> p.parameter_bytes, p.optimizer_bytes
         (100482048, 100482048)
     """
-    if isinstance(device, str):
-        device = find_device(device)
+    device = as_device(device)
     task = workload(
         network,
         method,

@@ -31,11 +31,11 @@ if TYPE_CHECKING:  # what is not named here, such as AOLLinear, has no static ty
     from .methods.soc import SOCConv2d as SOCConv2d
     from .methods.standard import StandardConv2d as StandardConv2d
     from .networks.activations import MaxMin as MaxMin
-    from .networks.conv_nets import CONV_NETS as CONV_NETS
     from .networks.conv_nets import conv_net as conv_net
     from .networks.losses import MarginCrossEntropy as MarginCrossEntropy
     from .networks.reshaping import FirstChannels as FirstChannels
     from .networks.reshaping import ZeroChannelPad as ZeroChannelPad
+    from .networks.table import CONV_NETS as CONV_NETS
 
 # Loaded at first use. The methods' classes need no line: they are known from the registry.
 _MODULES = {
@@ -44,7 +44,7 @@ _MODULES = {
     "KernelConv2d": "methods.families.kernel",
     "LINEARS": "methods.linear",
     "MaxMin": "networks.activations",
-    "CONV_NETS": "networks.conv_nets",
+    "CONV_NETS": "networks.table",
     "conv_net": "networks.conv_nets",
     "MarginCrossEntropy": "networks.losses",
     "FirstChannels": "networks.reshaping",

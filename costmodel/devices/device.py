@@ -182,6 +182,11 @@ def find_device(text: str) -> Device:
     return Device.load(text) if text.endswith(".json") else Device.named(text)
 
 
+def as_device(device: Device | str | None) -> Any:
+    """A device, or None, for itself; the device of a name, as of :func:`find_device`."""
+    return find_device(device) if isinstance(device, str) else device
+
+
 def _object(what: str, data: object) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ValueError(f"{what} must be an object, got {short(data)}")

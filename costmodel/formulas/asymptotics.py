@@ -7,10 +7,11 @@ from typing import Any
 
 import sympy
 
-from ._checks import lookup
-from ._method import Config
-from ._record import QUANTITIES, record
-from ._symbols import B, C, S
+from ..checks import check_quantity, lookup
+from ..tape import Tape
+from ..tape.recording import record_call
+from .closed_form import Setting
+from .symbols import B, C, S, hint
 
 KERNEL_SIZE = 3  # a constant of the O(·) notation, as are the iteration counts, here the published ones
 
@@ -40,12 +41,11 @@ def leading_order(method: str, quantity: str) -> sympy.Expr:
     """
     cls = lookup(method)
     quantity = "peak_bytes" if quantity == "memory" else quantity
-    if quantity not in QUANTITIES:
-        raise ValueError(f"unknown quantity {quantity!r}; quantities: memory, {', '.join(QUANTITIES)}")
-    config = Config(b=B, s=S, c_in=C, c_out=C, k=KERNEL_SIZE, option=cls.options)
-    recording = record(cls, config, _in_the_limit)
+    check_quantity(quantity, None)
+    setting = Setting(method, counts=tuple(cls.counts.items())).with_(k=KERNEL_SIZE)
+    recording, _ = record_call(setting.program(), Tape(True, _in_the_limit, hint))
     if quantity == "peak_bytes":
-        totals = list(accumulate(sign * size for sign, size in recording.events))[recording.start - 1 :]
+        totals = list(accumulate(sign * size for sign, size in recording.sizes))[recording.start - 1 :]
         powers = set().union(*(_powers(total) for total in set(totals)))
     else:
         powers = _powers(recording.quantity(quantity))

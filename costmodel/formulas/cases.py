@@ -118,11 +118,22 @@ def explore(run: Callable[[Callable[[Any], bool]], Result], grid: Grid) -> dict[
         results[tuple(path)] = result, {}
     if not results:
         raise error or ValueError("there is no such configuration")
+    found = {}
     for path, (result, _) in results.items():
         region = grid.where(path)
-        ranges = {x: (int(v[region].min()), int(v[region].max())) for x, v in grid.values.items() if region.any()}
-        results[path] = result, ranges
-    return {path: found for path, found in results.items() if found[1]}
+        if region.any():  # what is left of it where others were refused
+            ranges = {x: (int(v[region].min()), int(v[region].max())) for x, v in grid.values.items()}
+            found[_short(path, grid)] = result, ranges
+    return found
+
+
+def _short(path: Path, grid: Grid) -> Path:
+    """A path without the conditions whose other side is refused."""
+    return tuple(
+        (condition, answer)
+        for i, (condition, answer) in enumerate(path)
+        if grid.where((*path[:i], (condition, not answer))).any()
+    )
 
 
 def _decided(condition: Any, path: list[tuple[Any, bool]], waiting: list[Path], grid: Grid) -> bool:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy
 
-from ._checks import channels, check_configuration, check_mode, check_quantity, lookup, positive, resolve_options, width
-from ._closed_form import SIZES, Setting, closed_form
-from ._method import Method
-from ._symbols import C_IN, C_OUT, B, C, H, K, M, S, option_symbol
-from ._vectorised import compiled
+from ..checks import METHODS, channels, check_mode, check_quantity, lookup, one_of, positive, resolve_counts
+from ..layer_cost import predict
+from .closed_form import SIDES, SIZES, Setting, closed_form
+from .symbols import C_IN, C_OUT, B, C, H, K, M, S, option_symbol
+from .vectorised import compiled
+
+if TYPE_CHECKING:
+    from lipcost.layers import LipschitzConv2d
 
 
 def formula(
@@ -25,6 +28,8 @@ def formula(
     bias: bool = True,
     rectangular: bool = False,
     in_place: bool = True,
+    stride: int = 1,
+    padding_mode: str | None = None,
     **fixed: int,
 ) -> sympy.Expr:
     """A quantity of a method in b, s, c, k and the method's iteration counts, exact for all positive integers.
@@ -38,14 +43,18 @@ def formula(
         bias: whether the layer has a bias.
         rectangular: whether to tell c_in and c_out apart.
         in_place: as for :func:`predict`.
-        **fixed: numbers to put in for b, s, c, c_in, c_out, k or iteration counts.
+        stride: likewise; s is then a multiple of it.
+        padding_mode: likewise.
+        **fixed: numbers to put in for b, s (or h and w), c, c_in, c_out, k, iteration counts or the method's own sizes.
+            An even k must be put in.
 
     Returns:
-        An expression in the symbols b, s, c (or c_in and c_out), k and the iteration counts, with floor(s/2) for ⌊s/2⌋.
-        A Piecewise where the layer branches.
+        An expression in the symbols b, s, c (or c_in and c_out), k, the iteration counts and the method's own sizes,
+        with floor(s/2) for ⌊s/2⌋. A Piecewise where the layer branches.
 
     Raises:
-        ValueError: for an unknown name or value.
+        ValueError: for an unknown name or value, or one that the layer refuses; or where a count is not linear, or no
+            polynomial in k, which is checked.
 
     Example:
         >>> from lipcost.costmodel import formula
@@ -56,9 +65,10 @@ def formula(
     """
     cls = lookup(method)
     check_quantity(quantity, part)
-    sizes = {name: value for name, value in fixed.items() if name in SIZES}
-    counts = {name: value for name, value in fixed.items() if name not in SIZES}
-    resolve_options(cls, counts)
+    names = (*SIZES, *SIDES)
+    sizes = {name: positive(name, value) for name, value in fixed.items() if name in names}
+    counts = {name: value for name, value in fixed.items() if name not in names}
+    resolve_counts(cls, counts)
     rectangular = rectangular or "c_in" in sizes or "c_out" in sizes
     _check_sizes(cls, sizes, rectangular)
     if "c_in" in sizes and sizes["c_in"] == sizes.get("c_out"):
@@ -67,14 +77,21 @@ def formula(
     setting = Setting(
         method=method,
         train=check_mode(mode) == "train",
-        bytes_each=width(cls, dtype),
+        dtype=one_of("dtype", dtype, _dtypes(cls)),
         bias=bias,
         rectangular=rectangular and not cls.square,
         in_place=in_place,
+        stride=positive("stride", stride),
+        padding_mode=padding_mode,
         sizes=tuple(sizes.items()),
         counts=tuple(counts.items()),
     )
-    return _readable(closed_form(setting, quantity, part))
+    form = _readable(closed_form(setting, quantity, part))
+    return form if stride == 1 else form.subs(S, S / stride)
+
+
+def _dtypes(cls: type[LipschitzConv2d]) -> list[str]:
+    return [str(dtype).removeprefix("torch.") for dtype in cls.dtypes]
 
 
 def evaluate(
@@ -122,22 +139,38 @@ def evaluate(
     """
     cls = lookup(method)
     check_quantity(quantity, None)
-    resolve_options(cls, dict.fromkeys(counts, 1))
+    resolve_counts(cls, dict.fromkeys(counts, 1))
     c_in, c_out = channels(c, c_in, c_out)
-    given = {"b": b, "s": s, "c_in": c_in, "c_out": c_out, "k": k, **cls.options, **counts}
+    given = {"b": b, "s": s, "c_in": c_in, "c_out": c_out, "k": k, **cls.counts, **counts}
     arrays = dict(zip(given, np.broadcast_arrays(*(_integers(n, v) for n, v in given.items())), strict=True))
-    _check_arrays(cls, arrays)
+    check_mode(mode)
+    _check_arrays(method, arrays, mode=mode, dtype=dtype, bias=bias)
     setting = Setting(
         method=method,
-        train=check_mode(mode) == "train",
-        bytes_each=width(cls, dtype),
+        train=mode == "train",
+        dtype=dtype,
         bias=bias,
         rectangular=not cls.square and bool((arrays["c_in"] != arrays["c_out"]).any()),
     )
+    out = np.empty(arrays["b"].shape, object)
+    even = np.unique(arrays["k"][arrays["k"] % 2 == 0])
+    groups = [(arrays["k"] % 2 == 1, setting), *((arrays["k"] == n, setting.with_(k=int(n))) for n in even)]
+    for chosen, of_group in groups:
+        if chosen.all():
+            return _values(of_group, quantity, arrays)
+        if chosen.any():
+            out[chosen] = _values(of_group, quantity, {name: values[chosen] for name, values in arrays.items()})
+    return out.astype(np.result_type(*{type(value) for value in out.flat}))
+
+
+def _values(setting: Setting, quantity: str, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """The closed form at the configurations of ``arrays``."""
     point = {B: arrays["b"], S: arrays["s"], C: arrays["c_in"], C_IN: arrays["c_in"], C_OUT: arrays["c_out"]}
     point |= {K: arrays["k"], M: arrays["k"] // 2, H: arrays["s"] // 2}
-    point |= {option_symbol(name): arrays[name] for name in cls.options}
-    function = compiled(closed_form(setting, quantity), list(point))
+    names = [*setting.cls.counts, *(name for name in setting.cls.sizes if name in arrays)]
+    point |= {option_symbol(name): arrays[name] for name in names}
+    form = closed_form(setting, quantity)
+    function = compiled(form, list(point))
     estimate = function(*(values.astype(float) for values in point.values()))
     if np.max(estimate) >= 2.0**63:
         raise ValueError(f"{quantity} reaches {np.max(estimate):.3g}, more than an int64 holds; use predict")
@@ -194,15 +227,14 @@ def _coefficient(expression: sympy.Expr) -> sympy.Expr:
     return min(forms, key=lambda form: (sympy.count_ops(form), str(form)))
 
 
-def _check_sizes(cls: type[Method], sizes: dict[str, int], rectangular: bool) -> None:
-    """Raise ValueError for fixed numbers that no configuration has."""
+def _check_sizes(cls: type[LipschitzConv2d], sizes: dict[str, int], rectangular: bool) -> None:
+    """Raise ValueError for fixed numbers that contradict each other."""
     if rectangular and "c" in sizes:
         raise ValueError("give c, or c_in and c_out, not both")
     if rectangular and cls.square and {"c_in", "c_out"} & set(sizes):
         raise ValueError(f"{cls.name} has c_in == c_out: give c")
-    for name, value in sizes.items():
-        positive(name, value)
-    check_configuration(cls, b=1, s=sizes.get("s", sizes.get("k", 1)), c_in=1, c_out=1, k=sizes.get("k", 1))
+    if {"h", "w"} & set(sizes) and ("s" in sizes or not {"h", "w"} <= set(sizes)):
+        raise ValueError("give s, or h and w")
 
 
 def _integers(name: str, value: Any) -> np.ndarray:
@@ -212,12 +244,12 @@ def _integers(name: str, value: Any) -> np.ndarray:
     return array.astype(np.int64)
 
 
-def _check_arrays(cls: type[Method], arrays: dict[str, np.ndarray]) -> None:
-    """Let :func:`check_configuration` speak up for the worst configuration of every kind."""
+def _check_arrays(method: str, arrays: dict[str, np.ndarray], **how: Any) -> None:
+    """Let the layer speak up for the worst configuration of every kind."""
     for k in np.unique(arrays["k"]):
         s = arrays["s"][arrays["k"] == k].min()  # a kernel that fits an image fits every larger one
-        check_configuration(cls, b=1, s=int(s), c_in=1, c_out=1, k=int(k))
+        predict(method, b=1, s=int(s), c=1, k=int(k), **how)
     unequal = np.flatnonzero(arrays["c_in"] != arrays["c_out"])
     if unequal.size:
         c_in, c_out = (int(arrays[name].flat[unequal[0]]) for name in ("c_in", "c_out"))
-        check_configuration(cls, b=1, s=1, c_in=c_in, c_out=c_out, k=1)
+        predict(method, b=1, s=1, c_in=c_in, c_out=c_out, k=1, **how)

@@ -32,6 +32,7 @@ def record_step(
         labels = given(tape, program.sizes[:1], _int64())
         session.kept["inputs"] = [labels]
         loss = session.forward(lambda x: criterion(_scores(module(x)), labels))
+        tape.phase = "backward"
         by_leaf = run_backward(loss, filled("ones_like", tape, (), loss.dtype), accumulate=True)
         pairs = [(p, by_leaf[p.edge[0]]) for p in parameters if p.edge is not None and p.edge[0] in by_leaf]
         session.gradients = [gradient for _, gradient in pairs]

@@ -8,17 +8,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lipcost.layers.methods.registry import DEFAULTS
-from lipcost.layers.networks.table import CONV_NETS, find_network
+from lipcost.layers.networks.table import BATCH, CIFAR_IMAGES, CONV_NETS, find_network
 
 from ..checks import positive
-from ..devices.device import Device, find_device
+from ..devices.device import Device, as_device
 from ..devices.roofline import Seconds
 from ..network_cost import on_gpu, step_time
 from ..networks.workload import Workload, workload
 from .batches import Batches
-
-CIFAR_IMAGES = 50_000
-BATCH = 256
 
 
 def max_batch(
@@ -26,7 +23,7 @@ def max_batch(
     method: str | None = None,
     memory_bytes: int | None = None,
     *,
-    device: Device | None = None,
+    device: Device | str | None = None,
     **how: Any,
 ) -> int:
     """The largest batch size whose peak fits: this one does, one more does not. 0 if not even one image does.
@@ -47,8 +44,13 @@ def max_batch(
         >>> [predict_network("ConvNetXS", "cayley", b=n).peak_bytes <= 2**30 for n in (b, b + 1)]
         [True, False]
     """
+    device = as_device(device)
     memory, rounding = _memory(memory_bytes, device)
-    return Batches(workload(network, method, device, **how)).largest(memory, rounding)
+    return Batches(_task(network, method, device, **how)).largest(memory, rounding)
+
+
+def _task(network: Any, method: str | None, device: Device | None, **how: Any) -> Workload:
+    return workload(network, method, **{"foreach": on_gpu(device)} | how)
 
 
 def largest_width(
@@ -57,7 +59,7 @@ def largest_width(
     memory_bytes: int | None = None,
     *,
     b: int = BATCH,
-    device: Device | None = None,
+    device: Device | str | None = None,
     **how: Any,
 ) -> int:
     """The largest even width w with which a named network still fits a batch of ``b``. 0 if not even the least does.
@@ -71,10 +73,11 @@ def largest_width(
         >>> largest_width("ConvNetXS", "aol", 4 * 2**30, b=256)
         162
     """
+    device = as_device(device)
     memory, rounding = _memory(memory_bytes, device)
 
     def fits(half: int) -> bool:
-        task = workload(network, method, device, width=2 * half, **how)
+        task = _task(network, method, device, width=2 * half, **how)
         return task.record(b).peak(rounding) <= memory
 
     net = CONV_NETS[find_network(network)]
@@ -94,7 +97,7 @@ def epochs_within(
     method: str | None = None,
     *,
     hours: float,
-    device: Device,
+    device: Device | str,
     images: int = CIFAR_IMAGES,
     b: int = BATCH,
     **how: Any,
@@ -119,7 +122,8 @@ def epochs_within(
         305
     """
     _check_budget(hours, images, how)
-    step = step_time(workload(network, method, device, **how).record(b), device, b).total
+    device = as_device(device)
+    step = step_time(_task(network, method, device, **how).record(b), device, b).total
     return hours * 3600 / (math.ceil(images / b) * step)
 
 
@@ -163,7 +167,7 @@ def plan(
     network: str,
     methods: Sequence[str] = DEFAULTS,
     *,
-    device: Device,
+    device: Device | str,
     hours: float,
     images: int = CIFAR_IMAGES,
     b: int = BATCH,
@@ -191,9 +195,9 @@ def plan(
     """
     _check_budget(hours, images, how)
     positive("b", b)
-    steps = math.ceil(images / b)
+    device, steps = as_device(device), math.ceil(images / b)
     of_all = {"device": device, "hours": hours, "steps": steps, "b": b}
-    plans = [_plan(workload(network, method, device, **how), method, **of_all) for method in methods]  # type: ignore[arg-type]
+    plans = [_plan(_task(network, method, device, **how), method, **of_all) for method in methods]  # type: ignore[arg-type]
     return sorted(plans, key=lambda each: (not each.fits, -each.epochs))
 
 

@@ -170,6 +170,7 @@ class Session:
                     break
                 setup = [op for op in tape.operations if op.part == "parameter"]
                 self.gradients = before = None
+                self.kept.clear()
                 tape.restart()
             return self._read(setup if program.train is False else [])
 
@@ -196,7 +197,7 @@ class Session:
     def _mark_own(self) -> set[Storage]:
         own = mark("parameters", self.module.parameters())
         own |= mark("buffers", [b for b in self.module.buffers() if b.storage not in own])
-        return own | mark("inputs", [self.x])
+        return own | mark("inputs", [self.x, *self.kept.get("inputs", ())])
 
     def _read(self, setup: list[Operation]) -> Recording:
         tape = self.tape

@@ -12,6 +12,18 @@ if TYPE_CHECKING:
     from .tape import Tape
 
 
+def floored(ratio: Any) -> Any:
+    """The floor of a ratio of integers; ⌊(n+1)/2⌋ is written as n - ⌊n/2⌋."""
+
+    def written(argument: Any) -> Any:
+        half, rest = argument.as_coeff_Add()
+        if half == sympy.Rational(1, 2) and (2 * rest).is_integer:
+            return 2 * rest - sympy.floor(rest)
+        return sympy.floor(argument)
+
+    return sympy.floor(ratio).replace(sympy.floor, written)
+
+
 class Node:
     """What torch.SymInt, SymBool and SymFloat compute on: an expression and the tape that decides its truth."""
 
@@ -65,7 +77,7 @@ class Node:
         """How it is printed."""
         return str(self.expr)
 
-    __str__ = __repr__ = str
+    __str__ = __repr__ = _graph_repr = str
 
     def clone(self) -> Node:
         """Itself."""
@@ -119,8 +131,8 @@ for _name, _operation in {
     "pow": lambda a, b: a**b,
     "pow_by_natural": lambda a, b: a**b,
     "float_pow": lambda a, b: a**b,
-    "floordiv": lambda a, b: sympy.floor(a / b),
-    "int_floordiv": lambda a, b: sympy.floor(a / b),
+    "floordiv": lambda a, b: floored(a / b),
+    "int_floordiv": lambda a, b: floored(a / b),
     "truediv": lambda a, b: a / b,
     "float_truediv": lambda a, b: a / b,
     "int_truediv": lambda a, b: a / b,

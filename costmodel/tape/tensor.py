@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from . import layout
 from .graph import Node, leaf
 from .sizes import as_torch, same
-from .table import PLAIN, RULES, apply, call
+from .table import PLAIN, RULES, apply, call, refused
 from .tape import DType, Shape, Size, Storage, Tape
 
 
@@ -154,7 +154,7 @@ class Tensor:
         padded = (1,) * leading + sizes
         axes = [i for i, size in enumerate(padded) if i < leading or not same(size, self.sizes[i])]
         if any(padded[i] != 1 for i in axes):
-            raise ValueError(f"a gradient of shape {self.sizes} reached an input of shape {sizes}")
+            raise RuntimeError(f"a gradient of shape {self.sizes} reached an input of shape {sizes}")
         if leading == 0 and not self.tape.holds(prod(self.sizes[i] for i in axes) > 1):
             return self
         total: Tensor = self.sum(axes, keepdim=True)
@@ -261,10 +261,10 @@ class Tensor:
         return f"Tensor({self.sizes}, {self.dtype})"
 
     def __bool__(self) -> NoReturn:
-        raise ValueError("a value decides here what runs: a tensor without values has no truth")
+        raise refused("the truth of a tensor: a value decides here what runs")
 
     def _no_value(self, *_: Any) -> NoReturn:
-        raise ValueError("a value is asked for (item, tolist, float, int …): a tensor without values has none")
+        raise refused("the value of a tensor (item, tolist, float, int …), of which a recording has none")
 
     __float__ = __int__ = __index__ = __complex__ = item = tolist = numpy = _no_value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from ..methods.registry import find_layer
 from .activations import MaxMin, PublishedMaxMin
 from .heads import PublishedBjorckLinear, PublishedCayleyLinear
 from .reshaping import FirstChannels, ZeroChannelPad
+from .table import CONV_NETS, find_network
 
 CONVOLUTIONS_PER_BLOCK = 5
 KERNEL_SIZE = 3
@@ -23,27 +24,6 @@ HEADS: dict[str, type[LipschitzLinear]] = {
 }  # the others end in a 1×1 convolution
 # The largest matrix is the head's. As published, it gets fewer iterations than the convolutions in training.
 HEAD_OPTIONS = {"bcop": {"iterations": 4}}
-
-
-class ConvNet(NamedTuple):
-    """A network's width, number of blocks, and the images it was made for."""
-
-    width: int
-    blocks: int
-    classes: int
-    image: int
-
-
-CONV_NETS = {
-    "ConvNetXS": ConvNet(width=16, blocks=5, classes=10, image=32),
-    "ConvNetS": ConvNet(width=32, blocks=5, classes=10, image=32),
-    "ConvNetM": ConvNet(width=64, blocks=5, classes=10, image=32),
-    "ConvNetL": ConvNet(width=128, blocks=5, classes=10, image=32),
-    "TConvNetXS": ConvNet(width=8, blocks=6, classes=200, image=64),
-    "TConvNetS": ConvNet(width=16, blocks=6, classes=200, image=64),
-    "TConvNetM": ConvNet(width=32, blocks=6, classes=200, image=64),
-    "TConvNetL": ConvNet(width=64, blocks=6, classes=200, image=64),
-}
 
 
 def conv_net(
@@ -86,7 +66,7 @@ def conv_net(
         >>> conv_net("ConvNetXS", "aol")(torch.zeros(2, 3, 32, 32)).shape
         torch.Size([2, 10])
     """
-    net = _lookup(size)
+    net = CONV_NETS[find_network(size)]
     cls = find_layer(method)
     w = net.width if width is None else positive("width", width)
     if w % 2:
@@ -117,10 +97,3 @@ def conv_net(
         modules |= {"head": head, "flatten": nn.Flatten()}
     modules["scores"] = FirstChannels(net.classes if classes is None else positive("classes", classes))
     return nn.Sequential(OrderedDict(modules))
-
-
-def _lookup(size: str) -> ConvNet:
-    name = next((name for name in (size, f"ConvNet{size}") if name in CONV_NETS), None)
-    if name is None:
-        raise ValueError(f"unknown network {size!r}; networks: {', '.join(CONV_NETS)}")
-    return CONV_NETS[name]

@@ -17,7 +17,7 @@ from .factories import filled
 from .indexing import written
 from .kernels import in_place
 from .padding import constant_pad
-from .views import narrowed, real, to, view
+from .views import narrowed, real, renamed, to
 
 
 def _transformed(name: str, x: Tensor, sizes: Shape, dtype: DType, axes: Sequence[int], points: Size) -> Tensor:
@@ -49,15 +49,19 @@ def _resized(x: Tensor, sizes: Sequence[Size] | None, axes: Sequence[int]) -> Te
     if sizes is None:
         return x
     widths, padded = [0] * (2 * x.rank), False
+    asked = list(x.sizes)
     for axis, size in zip(axes, sizes, strict=True):
         have = x.sizes[axis]
-        if isinstance(size, int) and size == -1 or same(size, have):
+        if (isinstance(size, int) and size == -1) or same(size, have):
             continue
+        asked[axis] = size
         if x.tape.holds(have < size):
             widths[2 * (x.rank - 1 - axis) + 1], padded = size - have, True
         elif x.tape.holds(have > size):
             x = narrowed(x, axis, size)
-    return constant_pad(x, widths) if padded else x
+    if padded:
+        return constant_pad(x, widths)
+    return renamed(x, tuple(asked))
 
 
 def _axes(x: Tensor, dim: Any, s: Any) -> list[int]:
@@ -81,7 +85,7 @@ def _real_to_half(x: Tensor, axes: Sequence[int]) -> Tensor:
 
     def backward(_: object, g: Tensor) -> list[Tensor]:
         if not tape.holds(sizes[last] > 2):  # the half spectrum is the whole
-            return [real(_complex_to_complex(view(g, sizes), axes))]
+            return [real(_complex_to_complex(renamed(g, sizes), axes))]
         g = g.resolved()
         full = filled("new_zeros", tape, sizes, complex_dtype)
         written(full.view_of(g.sizes, full.strides), g)

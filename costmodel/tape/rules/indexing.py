@@ -60,7 +60,8 @@ def _length(x: Tensor, axis: int, part: slice) -> tuple[Size | None, int]:
 def _bound(given: Any, default: Size, size: Size) -> Size:
     if given is None:
         return default
-    return given + size if isinstance(given, int) and given < 0 else given
+    negative = given < 0 if isinstance(given, int) else given.is_negative
+    return given + size if negative else given
 
 
 def _ceiling(length: Any, step: Any) -> Any:

@@ -332,7 +332,7 @@ def changed(x: Tensor, others: Sequence[Operand], name: str, backward: Any = Non
     if recorded and (x.is_view or backward is None):
         raise refused(f"{name} in place on a view, or of a kind, that belongs to a graph")
     if recorded and x.is_leaf and x.requires_grad:
-        raise ValueError("a leaf that requires grad is changed in place")
+        raise RuntimeError("a leaf that requires grad is changed in place")
     in_place(name, x, *others)
     if recorded:
         attach([x], [x, *tensors], [], backward)

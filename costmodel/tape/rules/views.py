@@ -168,8 +168,21 @@ def view(x: Tensor, *shape: Any) -> Tensor:
     sizes = _resolved_shape(x, _sizes(shape))
     strides = x._strides if fits(sizes, x.sizes) else _viewed(x, sizes)
     if strides is None and not fits(sizes, x.sizes):
-        raise ValueError(f"no view of shape {sizes} shows a tensor of shape {x.sizes} that lies by {x.strides}")
+        raise RuntimeError(f"no view of shape {sizes} shows a tensor of shape {x.sizes} that lies by {x.strides}")
     return _shown(x, sizes, strides)  # type: ignore[arg-type]
+
+
+def renamed(x: Tensor, sizes: Shape) -> Tensor:
+    """x with its sizes written as ``sizes``, which are equal to its own on this way through the branches."""
+    if fits(sizes, x.sizes):
+        return x
+    strides = x._strides
+    if strides is not None and x.is_dense:
+        strides = layout.contiguous(tuple(map(x.tape.hint, sizes)), layout.order_of(strides))
+    before = x.sizes
+    out = x.view_of(sizes, strides)
+    attach([out], [x], [], lambda _, g: [renamed(g, before)])
+    return out
 
 
 @rule("Tensor.view_as")
