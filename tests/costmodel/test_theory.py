@@ -1,9 +1,8 @@
-"""Each algorithm's cost derived by hand, from its paper and its steps on paper, and what the cost model says of it.
+"""Each algorithm's cost, derived by hand from its paper and its equations, is what the cost model says.
 
-The functions below know nothing of the program that is recorded: they count the convolutions and products that the
+The functions of THEORY know nothing of the program that is recorded: they count the convolutions and products that a
 method's equations ask for, and the arrays that its gradient needs. So a layer that drops a convolution or iterates
-otherwise differs from them. They take numbers or symbols; counts of MACs are split in two, for the input and the
-parameter transformation.
+otherwise differs from them. docs/methods says the same in words. Sizes and iteration counts are numbers or symbols.
 """
 
 from __future__ import annotations
@@ -96,7 +95,9 @@ def standard(z: Layer) -> Theory:
     # A convolution; its gradients of input and kernel are one each (Prach et al. 2024). Kept are x and the kernel,
     # which do not count.
     convolution = z.pixels * z.kernel
-    return Theory((convolution, 0), (2 * convolution, 0), z.kernel + z.c_out, 0, 0)
+    return Theory(
+        forward=(convolution, 0), backward=(2 * convolution, 0), parameters=z.kernel + z.c_out, cache=0, saved=0
+    )
 
 
 def standard_published(z: Layer) -> Theory:
@@ -190,21 +191,21 @@ def spectral(z: Layer, side: Any, matrices: Pair, transforms: Pair) -> Theory:
     # Applied at 4 real MACs per complex one; two gradients. x, the weight and Q are kept, the spectra computed anew. A
     # channel of the input or output takes one transform, forward and of its gradient; the input one more, anew.
     forward, backward = matrices
+    parameters = z.kernel + z.c_out
     if z.k == 1:
-        theory = Theory((z.pixels * z.kernel, forward), (2 * z.pixels * z.kernel, backward), 0, z.kernel, z.kernel)
-    else:
-        frequencies, channels = half_spectrum(side), z.c_in * z.c_out
-        apply = 4 * frequencies * z.b * channels
-        theory = Theory(
-            forward=(apply, 4 * frequencies * (forward + transforms[0] * z.kernel)),
-            backward=(2 * apply, 4 * frequencies * (backward + transforms[1] * z.kernel)),
-            parameters=0,
-            cache=2 * frequencies * channels,
-            saved=2 * frequencies * channels,
-            fft_forward=(z.b * (z.c_in + z.c_out) * real_fft(side), 0),
-            fft_backward=(z.b * (2 * z.c_in + z.c_out) * real_fft(side), 0),
-        )
-    return theory._replace(parameters=z.kernel + z.c_out)
+        convolution = z.pixels * z.kernel
+        return Theory((convolution, forward), (2 * convolution, backward), parameters, cache=z.kernel, saved=z.kernel)
+    frequencies, channels = half_spectrum(side), z.c_in * z.c_out
+    apply = 4 * frequencies * z.b * channels
+    return Theory(
+        forward=(apply, 4 * frequencies * (forward + transforms[0] * z.kernel)),
+        backward=(2 * apply, 4 * frequencies * (backward + transforms[1] * z.kernel)),
+        parameters=parameters,
+        cache=2 * frequencies * channels,
+        saved=2 * frequencies * channels,
+        fft_forward=(z.b * (z.c_in + z.c_out) * real_fft(side), 0),
+        fft_backward=(z.b * (2 * z.c_in + z.c_out) * real_fft(side), 0),
+    )
 
 
 def cayley(z: Layer) -> Theory:
@@ -415,7 +416,7 @@ def counts(method: str) -> dict[str, sympy.Symbol]:
     return {name: sympy.Symbol(name, integer=True, positive=True) for name in METHODS[method].options}
 
 
-def theory(method: str) -> Theory:
+def in_symbols(method: str) -> Theory:
     """In symbols, at large sizes and counts, c_in = c_out."""
     large = {name: symbol + ENOUGH for name, symbol in counts(method).items()}
     return THEORY[method](Layer(B, LARGE[S], LARGE[C], LARGE[C], LARGE[K]), **large)
@@ -454,7 +455,7 @@ def test_every_method_has_a_theory() -> None:
 @pytest.mark.parametrize("part", ["input", "parameter"])
 @pytest.mark.parametrize("method", METHODS)
 def test_macs_in_symbols(method: str, part: str) -> None:
-    expected, i = theory(method), ["input", "parameter"].index(part)
+    expected, i = in_symbols(method), ["input", "parameter"].index(part)
     assert difference(recorded(method, "macs_forward", part=part), expected.forward[i]) == 0
     assert difference(recorded(method, "macs_backward", part=part), expected.backward[i]) == 0
     in_inference = (expected.inference or expected.forward)[i]
@@ -463,7 +464,7 @@ def test_macs_in_symbols(method: str, part: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_bytes_in_symbols(method: str) -> None:
-    expected = theory(method)
+    expected = in_symbols(method)
     assert difference(recorded(method, "parameter_bytes"), BYTES * expected.parameters) == 0
     assert difference(recorded(method, "cache_bytes", mode="inference"), BYTES * expected.cache) == 0
     assert difference(recorded(method, "saved_bytes"), BYTES * expected.saved) == 0
@@ -472,7 +473,7 @@ def test_bytes_in_symbols(method: str) -> None:
 @pytest.mark.parametrize("part", ["input", "parameter"])
 @pytest.mark.parametrize("method", METHODS)
 def test_fourier_transforms_in_symbols(method: str, part: str) -> None:
-    expected, i = theory(method), ["input", "parameter"].index(part)
+    expected, i = in_symbols(method), ["input", "parameter"].index(part)
     assert difference(with_logarithm(recorded(method, "flops_forward", part=part)), expected.fft_forward[i]) == 0
     assert difference(with_logarithm(recorded(method, "flops_backward", part=part)), expected.fft_backward[i]) == 0
     in_inference = (expected.fft_inference or expected.fft_forward)[i]
@@ -483,7 +484,7 @@ def test_fourier_transforms_in_symbols(method: str, part: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_leading_flops(method: str) -> None:
     """Two a MAC and the inverses; all else is of a lower order. For k = 3."""
-    expected, k = theory(method), {M: 1}
+    expected, k = in_symbols(method), {M: 1}
     forward = (2 * sum(expected.forward) + expected.inverses).subs(k)
     assert leading(recorded(method, "flops_forward").subs(k)) == leading(forward)
     assert leading(recorded(method, "flops_backward").subs(k)) == leading((2 * sum(expected.backward)).subs(k))
@@ -493,7 +494,7 @@ def test_leading_flops(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_order_of_memory(method: str) -> None:
     """Activations of the batch, the weights and what they are transformed to."""
-    expected = theory(method)
+    expected = in_symbols(method)
     assert leading_order(method, "memory") == order(B * C * LARGE[S] ** 2 + expected.parameters + expected.cache)
 
 
