@@ -13,7 +13,12 @@ import pytest
     [
         ("from lipcost.costmodel import predict; predict('lot', b=1, s=4, c=2)", ["torch", "sympy", "numpy"]),
         ("from lipcost.costmodel import formula; formula('lot', 'peak_bytes')", ["torch"]),
-        ("import lipcost.layers", ["sympy", "lipcost.costmodel"]),
+        (
+            "import lipcost.layers as layers; [getattr(layers, name) for name in dir(layers)]",
+            ["sympy", "lipcost.costmodel"],
+        ),
+        ("from lipcost.layers.methods.registry import LAYERS; list(LAYERS); 'lot' in LAYERS", ["torch"]),
+        ("from lipcost.layers import LAYERS, find_layer; repr(LAYERS)", ["torch"]),
     ],
 )
 def test_walls(code: str, absent: list[str]) -> None:

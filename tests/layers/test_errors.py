@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lipcost.costmodel import METHODS
 from lipcost.layers import LAYERS, FirstChannels, MaxMin, ZeroChannelPad
 
-COUNTS = [(method, name) for method, cls in METHODS.items() for name in cls.options]
+COUNTS = [(method, name) for method, cls in LAYERS.items() for name in (*cls.counts, *cls.sizes)]
 PUBLISHED = [name for name in LAYERS if name.endswith("/published")]
 OWN = [name for name in LAYERS if name not in PUBLISHED]
 CIRCULAR = [f"{name}{which}" for name in ("standard", "aol", "bcop") for which in ("", "/published")]
