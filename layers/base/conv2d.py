@@ -62,8 +62,7 @@ class Conv2d(LipschitzConv2d):
 
     @property
     def channels(self) -> tuple[int, int]:
-        c_in, c_out = self.in_channels * self.stride**2, self.out_channels
-        return (max(c_in, c_out),) * 2 if self.acts_on_larger else (c_in, c_out)
+        return self._acted_on(self.in_channels * self.stride**2, self.out_channels)
 
     def _register(self, factory: dict[str, Any], bias: bool) -> None:
         c_in, c_out = self.channels

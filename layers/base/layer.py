@@ -211,7 +211,10 @@ class LipschitzConv2d(LipschitzLayer):
 
     @property
     def channels(self) -> tuple[int, int]:
-        return self.in_channels, self.out_channels
+        return self._acted_on(self.in_channels, self.out_channels)
+
+    def _acted_on(self, c_in: int, c_out: int) -> tuple[int, int]:
+        return (max(c_in, c_out),) * 2 if self.acts_on_larger else (c_in, c_out)
 
     def _register(self, factory: dict[str, Any], bias: bool) -> None:
         """Create every parameter and buffer; a method with more of them, or other shapes, extends this."""

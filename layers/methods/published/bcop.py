@@ -59,7 +59,8 @@ class PublishedBCOPConv2d(CircularConv2d):
         self.weight = nn.Parameter(torch.empty(count, n, n, **factory))
         self.register_parameter("bias", nn.Parameter(torch.empty(self.out_channels, **factory)) if bias else None)
         self.register_buffer("u", torch.empty(count, n, 1, **factory))
-        self.register_buffer("mask", (torch.arange(n) < n // 2).to(self.weight), persistent=False)
+        first_half = torch.arange(n, device=factory["device"]) < n // 2
+        self.register_buffer("mask", first_half.to(self.weight), persistent=False)
 
     def reset_parameters(self) -> None:
         """Random orthogonal matrices (scaled by 1/√n), random power vectors, uniform bias."""

@@ -54,6 +54,7 @@ class PublishedSOCConv2d(LipschitzConv2d):
     title = "SOC, published"
     counts = {"terms": 5, "eval_terms": 12}
     padding_modes = (ZEROS,)
+    acts_on_larger = True
     u1: Tensor
     v1: Tensor
     terms: int
@@ -61,7 +62,7 @@ class PublishedSOCConv2d(LipschitzConv2d):
     initial_iterations = 50
 
     def _register(self, factory: dict[str, Any], bias: bool) -> None:
-        n, k = max(self.in_channels, self.out_channels), self.kernel_size
+        n, k = self.channels[0], self.kernel_size
         shape = (n, n, k, k)
         self.weight = nn.Parameter(torch.empty(shape, **factory))
         self.register_parameter("bias", nn.Parameter(torch.empty(self.out_channels, **factory)) if bias else None)

@@ -6,12 +6,9 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from lipcost.layers import MaxMin
-from lipcost.layers.methods.parts.bits import pack, unpack
 from lipcost.layers.networks.activations import PublishedMaxMin
 from lipcost.validate import pair_ratio, singular_values
 
@@ -77,17 +74,6 @@ def test_any_layout(layout: str) -> None:
     x = torch.randn(2, 4, 3, 5)
     other = x.contiguous(memory_format=torch.channels_last) if layout == "channels_last" else x.mT.contiguous().mT
     assert torch.equal(MaxMin()(other), MaxMin()(x))
-
-
-@given(
-    st.lists(st.lists(st.booleans(), min_size=1, max_size=40), min_size=1, max_size=3),
-)
-def test_bits(rows: list[list[bool]]) -> None:
-    width = min(map(len, rows))
-    mask = torch.tensor([row[:width] for row in rows])
-    packed = pack(mask)
-    assert packed.shape == (len(rows), math.ceil(width / 8))
-    assert torch.equal(unpack(packed, mask.shape), mask)
 
 
 def test_gradient_can_be_differentiated(x: Tensor) -> None:
