@@ -11,9 +11,8 @@ from lipcost.layers.networks.table import CONV_NETS, find_network
 
 from ..checks import check_mode, lookup, positive, resolve_counts, torch_dtype
 from ..tape import Tape
-from ..tape.recording import Program, Recording, record_call
+from ..tape.recording import Recording
 from .optimizers import find_optimizer
-from .step import record_step
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,9 @@ class Workload:
 
     def record(self, b: int) -> Recording:
         """One step with a batch of ``b``."""
+        from ..tape.program import Program, record_call  # noqa: PLC0415  (these need torch)
+        from .step import record_step  # noqa: PLC0415
+
         tape, train = Tape(self.in_place), self.mode == "train"
         sizes = (positive("b", b), *self.shape)
         program = Program(self.module, sizes, torch_dtype(self.dtype), None if train else False, self.input_gradient)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from .tape import DType, Shape, Storage, Tape
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def attach(
         saved: what it keeps for its backward, None for what is left out.
         backward: ``backward(saved, *gradients)`` returns one gradient, or None, per input.
     """
-    if not any(tensor.edge is not None for tensor in inputs) or not grad_enabled():
+    if not any(tensor.edge is not None for tensor in inputs) or not torch.is_grad_enabled():
         return
     tape = inputs[0].tape
     node = Node(
@@ -69,16 +71,9 @@ def attach(
         tensor.edge = (node, index)
 
 
-def grad_enabled() -> bool:
-    """Torch's own grad mode."""
-    import torch  # noqa: PLC0415  (recordings run torch programs; the tape itself need not)
-
-    return torch.is_grad_enabled()
-
-
 def saved_storages(root: Tensor) -> set[Storage]:
     """The storages that the graph behind ``root`` keeps for the backward pass."""
-    return {t.storage for node in _reachable(root) for t in node.saved if t is not None}
+    return {t.memory for node in _reachable(root) for t in node.saved if t is not None}
 
 
 def run_backward(root: Tensor, gradient: Tensor, accumulate: bool = False) -> dict[Node, Tensor]:
@@ -89,8 +84,6 @@ def run_backward(root: Tensor, gradient: Tensor, accumulate: bool = False) -> di
         gradient: the gradient of ``root``.
         accumulate: whether they end in ``.grad``, as from ``root.backward()``, and not at torch.autograd.grad.
     """
-    import torch  # noqa: PLC0415
-
     assert root.edge is not None
     tape = root.tape
     tape.phase = "backward"
@@ -167,7 +160,7 @@ def _route(
 
 
 def _accumulate(tape: Tape, old: Tensor, new: Tensor) -> Tensor:
-    total: Any = old.add_(new) if tape.in_place and old.storage.users == 1 and old.is_dense else old + new
+    total: Any = old.add_(new) if tape.in_place and old.memory.users == 1 and old.is_dense else old + new
     return total  # type: ignore[no-any-return]
 
 

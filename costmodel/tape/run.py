@@ -8,32 +8,29 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from . import table
 from .graph import attach
 from .tape import Tape
 from .tensor import Tensor
 
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
 PARAMETER_TRANSFORM = "parameter_transform"
 HERE = __name__.rpartition(".")[0].removesuffix(".tape")
 
 
 @contextmanager
-def recording(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
+def running(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
     """Let torch programs run on ``tape``: factories make tensors on it, autograd functions are recorded.
 
     Args:
         tape: where they are recorded.
         module: one whose parameters and buffers lie on it meanwhile; all of it is put back, whatever happens.
     """
-    import torch  # noqa: PLC0415
-    from torch.overrides import TorchFunctionMode  # noqa: PLC0415
-
     class Door(TorchFunctionMode):
         """Hands every torch function to its rule."""
 
@@ -55,17 +52,14 @@ def recording(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
 
 
 def _enter(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A torch function's rule; without one the function itself, if all that it makes is no tensor."""
-    of_function = table.RULES.get(function)
-    recorded = any(type(value) is Tensor for value in _leaves((args, kwargs)))
-    if of_function is not None and (recorded or not _importing()):
+    """A torch function's rule; without one the function itself, if it meets and makes no tensor."""
+    of_function = table.RULES.find(function)
+    if of_function is not None and not (of_function in table.RULES.factories and _importing()):
         return table.apply(of_function, args, kwargs)
-    if recorded:
+    if any(type(value) is Tensor for value in _leaves((args, kwargs))):
         raise table.unruled(table.name_of(function))
     out = function(*args, **kwargs)
-    if _importing():
-        return out
-    if any(type(value) is not Tensor and _is_tensor(value) for value in _leaves(out)):
+    if any(isinstance(value, torch.Tensor) and type(value) is not Tensor for value in _leaves(out)) and not _importing():
         raise table.unruled(table.name_of(function))
     return out
 
@@ -88,10 +82,6 @@ def _leaves(value: Any) -> Iterator[Any]:
             yield from _leaves(each)
     else:
         yield value
-
-
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, sys.modules["torch"].Tensor)
 
 
 @contextmanager
@@ -218,8 +208,6 @@ def _hooks_refused(hooks: Any) -> Iterator[None]:
 
 
 def _record_function(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    import torch  # noqa: PLC0415
-
     places = [i for i, value in enumerate(args) if type(value) is Tensor]
     inputs = [args[i] for i in places]
     context = Context(tuple(type(value) is Tensor and value.requires_grad for value in args))
@@ -245,7 +233,7 @@ def _record_function(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
             full[i] = gradient
         del gradients
         if context._materialize:
-            from .rules.factories import filled  # noqa: PLC0415
+            from .rules.factories import filled  # noqa: PLC0415  (rules are read at first use)
 
             tape = inputs_tape[0]
             full = [filled("zeros", tape, *described[i]) if g is None else g for i, g in enumerate(full)]
@@ -262,8 +250,6 @@ def _record_function(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 
 def whereabouts() -> str:
     """The module of the network and the line of code that are running, for an error's message."""
-    import torch  # noqa: PLC0415
-
     modules: list[Any] = []
     line = ""
     frame: FrameType | None = sys._getframe(1)

@@ -26,6 +26,15 @@ FAMILIES = (
 )  # fmt: skip
 
 
+# What torch calls by an operator's name has the rule of the method.
+OPERATORS = {
+    "add": "add", "radd": "add", "iadd": "add_", "sub": "sub", "isub": "sub_", "mul": "mul", "rmul": "mul",
+    "imul": "mul_", "truediv": "div", "itruediv": "div_", "pow": "pow", "neg": "neg", "abs": "abs", "lt": "lt",
+    "le": "le", "gt": "gt", "ge": "ge", "eq": "eq", "ne": "ne", "and": "bitwise_and", "or": "bitwise_or",
+    "xor": "bitwise_xor", "invert": "bitwise_not",
+}  # fmt: skip
+
+
 class UnruledFunction(ValueError):
     """A torch function that has no rule was met in a recording."""
 
@@ -36,15 +45,16 @@ class Rules(Mapping[Any, Rule]):
     def __init__(self) -> None:
         self._named: dict[str, Rule] = {}
         self._attributes: set[str] = set()
-        self._own: dict[Any, Rule] = {}
+        self.factories: set[Rule] = set()
         self._index: dict[Any, Rule] | None = None
 
-    def declare(self, *names: str, attribute: bool = False) -> Callable[[Declared], Declared]:
+    def declare(self, *names: str, attribute: bool = False, factory: bool = False) -> Callable[[Declared], Declared]:
         """Make the decorated function the rule of torch functions.
 
         Args:
             names: "torch.relu" and the like; "Tensor.relu" for a method of torch.Tensor.
             attribute: whether the names are attributes of torch.Tensor, not methods.
+            factory: whether the function makes tensors of nothing but sizes.
         """
 
         def add(rule: Declared) -> Declared:
@@ -53,7 +63,9 @@ class Rules(Mapping[Any, Rule]):
                     raise ValueError(f"{name} has a rule already")
                 self._named[name] = rule
                 if attribute:
-                    self._attributes.add(name.removeprefix("Tensor."))
+                    self._attributes.add(name)
+            if factory:
+                self.factories.add(rule)
             return rule
 
         return add
@@ -75,35 +87,20 @@ class Rules(Mapping[Any, Rule]):
         """
         if not callable(function):
             raise ValueError(f"a rule is of a torch function, got {function!r}")
-        self._own[function] = rule
-
-    def method(self, name: str) -> Rule:
-        """The rule of a method or attribute of torch.Tensor, by its name."""
-        self._read()
-        rule = self._named.get(f"Tensor.{name}")
-        if self._own or rule is None:
-            import torch  # noqa: PLC0415
-
-            function = getattr(torch.Tensor, name, None)
-            if function is None:
-                raise AttributeError(f"torch.Tensor has no attribute {name!r}")
-            rule = self._own.get(function, rule)
-            if rule is None:
-                raise unruled(f"torch.Tensor.{name}")
-        return rule
-
-    def is_attribute(self, name: str) -> bool:
-        """Whether it is read without a call."""
-        return name in self._attributes
+        self._read()[function] = rule
 
     def __getitem__(self, function: Any) -> Rule:
-        return self._own[function] if function in self._own else self._read()[function]
+        return self._read()[function]
+
+    def find(self, function: Any) -> Rule | None:
+        """The rule of a function, None where there is none."""
+        return self._read().get(function)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._read() | self._own)
+        return iter(self._read())
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._read())
 
     def _read(self) -> dict[Any, Rule]:
         """The torch functions behind the names; one that this version of torch does not have is left out."""
@@ -121,9 +118,9 @@ class Rules(Mapping[Any, Rule]):
                     function = getattr(function, part)
             except AttributeError:
                 continue
-            if name.removeprefix("Tensor.") in self._attributes:
-                function = function.__get__
-            index[function] = rule
+            index[function.__get__ if name in self._attributes else function] = rule
+        for operator, name in OPERATORS.items():
+            index.setdefault(getattr(torch.Tensor, f"__{operator}__"), self._named[f"Tensor.{name}"])
         self._index = index
         return index
 
@@ -156,10 +153,9 @@ def recordings() -> list[Tape]:
 
 def call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Do on the tape what torch code asked of a torch function."""
-    try:
-        of_function = RULES[function]
-    except KeyError:
-        raise unruled(name_of(function)) from None
+    of_function = RULES.find(function)
+    if of_function is None:
+        raise unruled(name_of(function))
     return apply(of_function, args, kwargs)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..graph import attach, grad_enabled
+import torch
+
+from ..graph import attach
 from ..table import refused, rule
 from ..tensor import Tensor
 from .kernels import Operand, in_place, pointwise, promoted, real_of
@@ -166,7 +168,7 @@ def absolute(x: Tensor) -> Tensor:
 
 @rule("torch.sgn", "Tensor.sgn", "torch.sign", "Tensor.sign")
 def sgn(x: Tensor) -> Tensor:
-    return pointwise("sgn", x.detach())
+    return pointwise("sgn", x)
 
 
 @rule("torch.sqrt", "Tensor.sqrt")
@@ -201,7 +203,7 @@ def cos(x: Tensor) -> Tensor:
 
 @rule("torch.cosh", "Tensor.cosh")
 def cosh(x: Tensor) -> Tensor:
-    return pointwise("cosh", x.detach())
+    return pointwise("cosh", x)
 
 
 @rule("torch.polar")
@@ -216,9 +218,7 @@ def polar(absolute_value: Tensor, angle: Tensor) -> Tensor:
 
 def _comparison(name: str) -> Any:
     def compare(x: Tensor, y: Operand) -> Tensor:
-        import torch  # noqa: PLC0415
-
-        operands = [each.detach() if type(each) is Tensor else each for each in (x, y)]
+        operands = [each.alias() if type(each) is Tensor else each for each in (x, y)]
         return pointwise(name, *operands, dtype=torch.bool)
 
     return rule(f"torch.{name}", f"Tensor.{name}")(compare)
@@ -253,7 +253,7 @@ def _masked(g: Tensor, a: Tensor, b: Tensor) -> Tensor:
 @rule("torch.where", "Tensor.where")
 def where(condition: Tensor, x: Operand, y: Operand) -> Tensor:
     tensors = [each for each in (x, y) if type(each) is Tensor]
-    if any(each.requires_grad for each in tensors) and grad_enabled():
+    if any(each.requires_grad for each in tensors) and torch.is_grad_enabled():
         return _where_with_gradient(condition, x, y)
     return pointwise("where", condition, x, y, dtype=promoted((x, y)))
 
@@ -302,8 +302,6 @@ def clamp(x: Tensor, min: Operand = None, max: Operand = None, *, name: str = "c
 
 
 def _bool() -> Any:
-    import torch  # noqa: PLC0415
-
     return torch.bool
 
 
@@ -328,7 +326,7 @@ lshift = _bitwise("__lshift__", "Tensor.__lshift__", "torch.bitwise_left_shift",
 def changed(x: Tensor, others: Sequence[Operand], name: str, backward: Any = None) -> Tensor:
     """x, changed in place by a kernel; ``backward(saved, g)`` gives the gradients of x and of the tensors in ``others``."""
     tensors = [other for other in others if type(other) is Tensor]
-    recorded = grad_enabled() and any(each.requires_grad for each in (x, *tensors))
+    recorded = torch.is_grad_enabled() and any(each.requires_grad for each in (x, *tensors))
     if recorded and (x.is_view or backward is None):
         raise refused(f"{name} in place on a view, or of a kind, that belongs to a graph")
     if recorded and x.is_leaf and x.requires_grad:
