@@ -200,4 +200,4 @@ def on_gpu(device: Device | None) -> bool:
 
 def step_time(recording: Recording, device: Device, b: int) -> Seconds:
     """The time of a recorded step; only training loads images."""
-    return seconds(tally(recording.paid()), device, images=0 if recording.once else b)
+    return seconds(tally(recording.operations), device, images=0 if recording.once else b)

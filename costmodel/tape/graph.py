@@ -121,7 +121,9 @@ def _run(node: Node, gradients: list[Tensor | None]) -> list[Tensor | None]:
         if output is None or node.inputs[i] is None:
             outputs[i] = None
             continue
-        outputs[i] = output.fitted(node.shapes[i], node.dtypes[i]).alias()
+        if output.sizes != node.shapes[i] or output.dtype is not node.dtypes[i]:
+            output = output.fitted(node.shapes[i], node.dtypes[i])
+        outputs[i] = output if output.memory.users == 1 else output.alias()
         del output
     gradients.clear()
     node.saved = ()

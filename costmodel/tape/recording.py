@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 from .tape import Operation, Size, Storage
@@ -36,27 +37,34 @@ class Recording:
     once: bool
     bytes_of: dict[str, Size]
     saved_bytes: Size = 0
-    sizes: list[tuple[int, Size]] = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "sizes", [(sign, storage.nbytes) for sign, storage in self.events])
+    @cached_property
+    def sizes(self) -> list[tuple[int, Size]]:
+        """The events with the bytes of their storages."""
+        return [(sign, storage.nbytes) for sign, storage in self.events]
+
+    @cached_property
+    def _groups(self) -> dict[tuple[str, str, str], list[Operation]]:
+        """The operations of a call by phase, part and class."""
+        groups: dict[tuple[str, str, str], list[Operation]] = {}
+        for op in self.operations:
+            groups.setdefault((op.phase, op.part, op.cls), []).append(op)
+        return groups
 
     def count(self, name: str, phase: str, part: str | None = None, cls: str | None = None) -> Size:
         """Total of ``name`` (macs, flops, traffic, launches) over a phase, of one part and one class or all.
 
         The total of all parts is what a call pays: without what was paid once.
         """
-        return total(
-            1 if name == "launches" else getattr(op, name)
-            for op in self.paid(part)
-            if op.phase == phase and cls in (None, op.cls)
-        )
-
-    def paid(self, part: str | None = None) -> Iterator[Operation]:
-        """The operations that a call pays; of one part, also what was paid for it once."""
-        if part is None:
-            return iter(self.operations)
-        return (op for op in (*self.setup, *self.operations) if op.part == part)
+        ops = [
+            op
+            for (of_phase, of_part, of_cls), group in self._groups.items()
+            if of_phase == phase and part in (None, of_part) and cls in (None, of_cls)
+            for op in group
+        ]
+        if part is not None:
+            ops += [op for op in self.setup if op.part == part and op.phase == phase and cls in (None, op.cls)]
+        return len(ops) if name == "launches" else total(getattr(op, name) for op in ops)
 
     def quantity(self, name: str, part: str | None = None) -> Size:
         """Any of QUANTITIES but the peak."""
@@ -86,4 +94,7 @@ class Recording:
 
 def total(sizes: Iterable[Size]) -> Size:
     """The sum, equal terms first: a sum of thousands of symbolic terms is slow, and most of them are equal."""
-    return sum(number * size for size, number in Counter(sizes).items())
+    values = list(sizes)
+    if all(type(value) in (int, float) for value in values):
+        return sum(values)
+    return sum(number * size for size, number in Counter(values).items())

@@ -161,10 +161,14 @@ def call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 def apply(of_function: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Apply a rule to what torch code passed."""
-    values = [value if type(value) in PLAIN else admitted(value) for value in args]
-    if not kwargs:
-        return of_function(*values)
-    return of_function(*values, **{name: admitted(value) for name, value in kwargs.items()})
+    for value in args:
+        if type(value) not in PLAIN:
+            args = tuple([value if type(value) in PLAIN else admitted(value) for value in args])
+            break
+    for name, value in kwargs.items():
+        if type(value) not in PLAIN:
+            kwargs = kwargs | {name: admitted(value)}
+    return of_function(*args, **kwargs)
 
 
 def admitted(value: Any) -> Any:
@@ -173,6 +177,8 @@ def admitted(value: Any) -> Any:
     if kind in PLAIN:
         return value
     if isinstance(value, (tuple, list)):
+        if all(type(each) in PLAIN for each in value):
+            return value
         return type(value)(map(admitted, value)) if kind in (tuple, list) else tuple(map(admitted, value))
     if kind is slice:
         return slice(admitted(value.start), admitted(value.stop), admitted(value.step))

@@ -32,16 +32,18 @@ class Tensor(torch.Tensor):
 
     Attributes:
         edge: the node that made it and which of the node's outputs it is; None outside a graph.
+        nbytes: of its elements (not of its memory).
         conjugated: whether it is a lazy conjugate view.
         is_view: whether it was made as a view of another.
     """
 
-    __slots__ = ("_strides", "conjugated", "dtype", "edge", "is_view", "memory", "sizes", "tape")
+    __slots__ = ("_strides", "conjugated", "dtype", "edge", "is_view", "memory", "nbytes", "sizes", "tape")
 
     tape: Tape
     sizes: Shape
     dtype: DType
     memory: Storage
+    nbytes: Size
     conjugated: bool
     is_view: bool
     edge: tuple[Node, int] | None
@@ -60,8 +62,9 @@ class Tensor(torch.Tensor):
         self.tape, self.sizes, self.dtype, self._strides = tape, sizes, dtype, strides
         self.conjugated = self.is_view = False
         self.edge = None
-        self.memory = tape.allocate(tape.nbytes(sizes, dtype.itemsize)) if memory is None else memory
-        self.memory.users += 1
+        self.nbytes = nbytes = tape.nbytes(sizes, dtype.itemsize)
+        self.memory = memory = tape.allocate(nbytes) if memory is None else memory
+        memory.users += 1
         return self
 
     def __init__(self, *_: Any) -> None: ...
@@ -87,11 +90,6 @@ class Tensor(torch.Tensor):
     def elements(self) -> Size:
         """The number of elements."""
         return prod(self.sizes)
-
-    @property
-    def nbytes(self) -> Size:
-        """Bytes of its elements (not of its memory)."""
-        return self.tape.nbytes(self.sizes, self.dtype.itemsize)
 
     @property
     def hints(self) -> tuple[int, ...]:
@@ -252,4 +250,4 @@ class Tensor(torch.Tensor):
     __float__ = __int__ = __index__ = __complex__ = item = tolist = numpy = _no_value  # type: ignore[assignment]
 
 
-PLAIN.add(Tensor)
+PLAIN |= {Tensor, torch.dtype, torch.device, torch.memory_format, torch.layout}
