@@ -128,10 +128,7 @@ def _network(network: Any, method: str | None, dtype: str, settings: dict[str, A
 
 
 def _dtype(network: Any) -> str | None:
-    """The type of a module's parameters, if it is one and has some."""
+    """The type of a module's first parameter, which is that of its input."""
     if isinstance(network, str):
         return None
-    found = sorted({str(p.dtype).removeprefix("torch.") for p in network.parameters()})
-    if len(found) > 1:
-        raise ValueError(f"a module has one dtype, got {' and '.join(found)}")
-    return found[0] if found else None
+    return next((str(p.dtype).removeprefix("torch.") for p in network.parameters()), None)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .layout import Strides
+from .table import refused
 from .tape import DType, Shape, Storage, Tape
 
 if TYPE_CHECKING:
@@ -35,11 +37,16 @@ class Node:
     saved: tuple[Tensor | None, ...]
     part: str
     outputs: int = 1
+    strides: Strides | None = None  # of a leaf: its gradient is kept in its layout
+
+    def __getattr__(self, name: str) -> Any:
+        """Torch's nodes have hooks and names."""
+        raise refused(f"grad_fn.{name}, as hooks of the backward use it")
 
 
-def leaf() -> Node:
-    """The node of a parameter or of the input."""
-    return Node(LEAF_ORDER, None, [], [], [], (), "input")
+def leaf(strides: Strides | None) -> Node:
+    """The node of a parameter or of the input, which has these strides."""
+    return Node(LEAF_ORDER, None, [], [], [], (), "input", strides=strides)
 
 
 def attach(
@@ -100,7 +107,7 @@ def run_backward(root: Tensor, gradient: Tensor, accumulate: bool = False) -> di
             if node.backward is None:
                 of_leaf = gradients.pop()
                 if of_leaf is not None:
-                    results[node] = of_leaf.in_layout_of_leaf() if accumulate else of_leaf
+                    results[node] = of_leaf.in_layout(node.strides) if accumulate else of_leaf
                 del of_leaf
                 continue
             tape.part = node.part

@@ -88,7 +88,7 @@ class Session:
                 self._train_once()
             setup: list[Operation] = []
             for i in range(calls):
-                before: Any = _state(self.module)
+                before: Any = _state(self.module) if i + 1 < calls else None
                 tape.phase, tape.part = "forward", "input"
                 call(self)
                 if i + 1 == calls or not _changed(before, self.module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from . import table
 from .graph import attach
-from .tape import Tape
+from .tape import Storage, Tape, pinned
 from .tensor import Tensor
 
 PARAMETER_TRANSFORM = "parameter_transform"
@@ -43,12 +44,25 @@ def running(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
         tapes = table.recordings()
         tapes.append(tape)
         stack.callback(tapes.pop)
-        stack.enter_context(_functions_recorded(torch.autograd.Function))
+        stack.enter_context(_prompt_frees())
+        stack.enter_context(_functions_recorded(torch.autograd.Function.__mro__[1]))
         stack.enter_context(_hooks_refused(torch.autograd.graph.saved_tensors_hooks))
         if module is not None:
             stack.enter_context(_on_tape(module, tape))
         stack.enter_context(Door())  # type: ignore[no-untyped-call]
         yield
+
+
+@contextmanager
+def _prompt_frees() -> Iterator[None]:
+    """Free by reference count alone: a cycle collected at a random moment would move bytes about."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _enter(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -130,8 +144,14 @@ def _marked(transform: Callable[..., Any]) -> Callable[..., Any]:
     return marked
 
 
-def constant(tensor: torch.Tensor, tape: Tape) -> Tensor:
-    """What stands for a real tensor: one that was there before the recording, with its strides and storage."""
+def constant(tensor: torch.Tensor, tape: Tape, counted: bool = True) -> Tensor:
+    """What stands for a real tensor: one that was there before the recording, with its strides and storage.
+
+    Args:
+        tensor: the real one.
+        tape: of the recording.
+        counted: whether it is the module's own, so that its bytes count.
+    """
     if type(tensor) is Tensor:
         return tensor
     _, known = tape.constants.get(id(tensor), (None, None))
@@ -140,7 +160,7 @@ def constant(tensor: torch.Tensor, tape: Tape) -> Tensor:
         real = tensor.untyped_storage()
         key = "storage", real._cdata
         if key not in tape.constants:
-            tape.constants[key] = real, tape.existing(real.nbytes())
+            tape.constants[key] = real, tape.existing(real.nbytes()) if counted else pinned(Storage(real.nbytes()))
         out = Tensor(tape, tuple(tensor.shape), tensor.dtype, tape.constants[key][1], tuple(tensor.stride()))
         if tensor.requires_grad:
             if not tensor.is_leaf:
@@ -173,21 +193,20 @@ class Context:
 
 
 @contextmanager
-def _functions_recorded(function: Any) -> Iterator[None]:
-    """Record autograd Functions by their own forward and backward: ``apply`` itself asks no tensor."""
-    original = function.__dict__["apply"]
+def _functions_recorded(base: Any) -> Iterator[None]:
+    """Record autograd Functions by their own forward and backward: the ``apply`` below theirs asks no tensor."""
 
     @classmethod  # type: ignore[misc]
     def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
         if table.recordings() and any(type(value) is Tensor for value in args):
             return _record_function(cls, args, kwargs)
-        return original.__get__(None, cls)(*args, **kwargs)
+        return super(base, cls).apply(*args, **kwargs)
 
-    function.apply = apply
+    base.apply = apply
     try:
         yield
     finally:
-        function.apply = original
+        del base.apply
 
 
 @contextmanager

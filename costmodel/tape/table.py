@@ -190,10 +190,10 @@ def admitted(value: Any) -> Any:
 
 
 def lift(value: Any, tape: Tape) -> Tensor:
-    """A real tensor that a program brings along, as one that was there before the recording."""
+    """A real tensor that a program brings along: it is there before the recording, and nobody's bytes."""
     from .run import constant  # noqa: PLC0415
 
-    out = constant(value, tape)
+    out = constant(value, tape, counted=False)
     tape.lifted[id(out)] = out  # the program keeps it
     return out
 

@@ -141,7 +141,7 @@ class Tensor(torch.Tensor):
 
     def require_grad(self) -> Tensor:
         """Make it a leaf whose gradient is asked for."""
-        self.edge = (leaf(), 0)
+        self.edge = (leaf(self._strides), 0)
         return self
 
     def resolved(self) -> Tensor:
@@ -177,11 +177,13 @@ class Tensor(torch.Tensor):
             return self
         return reshape(sum_over(self, axes, keepdim=True), sizes)
 
-    def in_layout_of_leaf(self) -> Tensor:
-        """Itself, or a copy where it lies in memory unlike its parameter: what autograd puts into ``.grad``."""
-        if self.is_plain:
+    def in_layout(self, strides: layout.Strides | None) -> Tensor:
+        """Itself, or a copy where it lies unlike a parameter of ``strides``: what autograd puts into ``.grad``."""
+        hints = self.hints
+        wanted = strides if strides is not None and layout.is_dense(hints, strides) else layout.contiguous(hints)
+        if all(size == 1 or a == b for size, a, b in zip(hints, self.strides, wanted, strict=True)):
             return self
-        out = self.new(self.sizes)
+        out = self.new(self.sizes, strides=wanted)
         self.tape.kernel("copy_", "pointwise", [out, self, out], flops=0)
         return out
 
@@ -201,7 +203,7 @@ class Tensor(torch.Tensor):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        self.edge = (self.edge or (leaf(), 0)) if value else None
+        self.edge = (self.edge or (leaf(self._strides), 0)) if value else None
 
     @property
     def is_leaf(self) -> bool:

@@ -10,6 +10,7 @@ import torch
 from ..graph import attach
 from ..table import refused, rule
 from ..tensor import Tensor
+from .factories import filled
 from .kernels import Operand, in_place, pointwise, promoted, real_of
 from .views import conj
 
@@ -252,27 +253,24 @@ def _masked(g: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 @rule("torch.where", "Tensor.where")
 def where(condition: Tensor, x: Operand, y: Operand) -> Tensor:
-    tensors = [each for each in (x, y) if type(each) is Tensor]
-    if any(each.requires_grad for each in tensors) and torch.is_grad_enabled():
-        return _where_with_gradient(condition, x, y)
-    return pointwise("where", condition, x, y, dtype=promoted((x, y)))
-
-
-def _where_with_gradient(condition: Tensor, x: Operand, y: Operand) -> Tensor:
-    places = [i for i, each in enumerate((x, y)) if type(each) is Tensor]
+    dtype = promoted((x, y))
     tensors = [each for each in (x, y) if type(each) is Tensor]
     needs = [each.requires_grad for each in tensors]
+    first = type(x) is Tensor
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
-        out: list[Tensor | None] = []
-        for place, need in zip(places, needs, strict=True):
-            chosen = (g, 0) if place == 0 else (0, g)
-            out.append(pointwise("where", saved[0], *chosen, dtype=g.dtype) if need else None)
-        return out
+        sides = [(g, 0), (0, g)] if len(needs) > 1 else [(g, 0) if first else (0, g)]
+        return [_chosen(saved[0], *side, g.dtype) if need else None for side, need in zip(sides, needs, strict=True)]
 
-    out = pointwise("where", condition, x, y, dtype=promoted((x, y)))
+    out = _chosen(condition, x, y, dtype)
     attach([out], tensors, [condition], backward)
     return out
+
+
+def _chosen(condition: Tensor, x: Operand, y: Operand, dtype: Any) -> Tensor:
+    """The kernel; it takes a number as a tensor without axes."""
+    both = [each if type(each) is Tensor else filled("scalar_tensor", condition.tape, (), dtype) for each in (x, y)]
+    return pointwise("where", condition, *both, dtype=dtype)
 
 
 @rule("torch.masked_fill", "Tensor.masked_fill")
@@ -294,15 +292,12 @@ def clamp(x: Tensor, min: Operand = None, max: Operand = None, *, name: str = "c
     bounds = [bound for bound in (min, max) if bound is not None]
 
     def derivative(g: Tensor, x: Tensor, _: Tensor) -> Tensor:
-        within = [pointwise("ge", x, dtype=_bool()) for _ in bounds]
-        mask = within[0] if len(within) == 1 else pointwise("logical_and", *within)
-        return pointwise("where", mask, g, dtype=g.dtype)
+        mask = ge(x, 0)
+        if len(bounds) > 1:
+            mask = in_place("logical_and_", mask, le(x, 0))
+        return _chosen(mask, g, 0, g.dtype)
 
     return unary(name, x, derivative)
-
-
-def _bool() -> Any:
-    return torch.bool
 
 
 # Integers.
