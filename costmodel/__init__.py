@@ -12,30 +12,33 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ._checks import lookup as lookup
-from ._methods import DEFAULTS as DEFAULTS
-from ._methods import METHODS as METHODS
-from ._methods import PUBLISHED as PUBLISHED
-from ._record import QUANTITIES as QUANTITIES
-from .devices import DEVICES as DEVICES
-from .devices import Device as Device
-from .devices import find_device as find_device
-from .networks import CONV_NETS as CONV_NETS
-from .optimizers import OPTIMIZERS as OPTIMIZERS
-from .planner import Plan as Plan
-from .planner import epochs_within as epochs_within
-from .planner import largest_width as largest_width
-from .planner import max_batch as max_batch
-from .planner import plan as plan
-from .predict import Prediction as Prediction
-from .predict import predict as predict
-from .predict_network import NetworkPrediction as NetworkPrediction
-from .predict_network import predict_network as predict_network
+from lipcost.layers.methods.registry import DEFAULTS as DEFAULTS
+from lipcost.layers.methods.registry import PUBLISHED as PUBLISHED
+from lipcost.layers.networks.table import CONV_NETS as CONV_NETS
+
+from .checks import METHODS as METHODS
+from .checks import lookup as lookup
+from .devices.device import DEVICES as DEVICES
+from .devices.device import Device as Device
+from .devices.device import find_device as find_device
+from .layer_cost import Prediction as Prediction
+from .layer_cost import predict as predict
+from .network_cost import NetworkPrediction as NetworkPrediction
+from .network_cost import predict_network as predict_network
+from .networks.optimizers import OPTIMIZERS as OPTIMIZERS
+from .planning.planner import Plan as Plan
+from .planning.planner import epochs_within as epochs_within
+from .planning.planner import largest_width as largest_width
+from .planning.planner import max_batch as max_batch
+from .planning.planner import plan as plan
+from .tape import RULES as RULES
+from .tape import UnruledFunction as UnruledFunction
+from .tape.recording import QUANTITIES as QUANTITIES
 
 if TYPE_CHECKING:
-    from .asymptotics import leading_order as leading_order
-    from .formulas import evaluate as evaluate
-    from .formulas import formula as formula
+    from .formulas.asymptotics import leading_order as leading_order
+    from .formulas.readable import evaluate as evaluate
+    from .formulas.readable import formula as formula
 
 __all__ = [
     "CONV_NETS",
@@ -63,10 +66,10 @@ __all__ = [
 ]
 
 # Loaded at first use: they need SymPy, for which a prediction must not wait.
-_SYMBOLIC = {"evaluate": "formulas", "formula": "formulas", "leading_order": "asymptotics"}
+_SYMBOLIC = {"evaluate": "readable", "formula": "readable", "leading_order": "asymptotics"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _SYMBOLIC:
-        return getattr(import_module(f".{_SYMBOLIC[name]}", __name__), name)
+        return getattr(import_module(f".formulas.{_SYMBOLIC[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from bench_tasks import Clock
@@ -13,12 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipcost.layers import LAYERS, LipschitzConv2d
+from lipcost.layers.methods.registry import DEFAULTS
 from lipcost.validate.cuda_tasks import Task
 
-ORTHOGONAL = ("bcop", "cayley", "lot", "soc")
-# What is orthogonal of LOT: the own layer with circular padding; the published one only before its output is cropped.
-OPTIONS: dict[str, dict[str, Any]] = {"lot": {"padding_mode": "circular"}}
-CROPPED = "lot/published"
+ORTHOGONAL = tuple(name for name in DEFAULTS if LAYERS[name].orthogonal_paddings)
+CROPPED = "lot/published"  # orthogonal only before its output is cropped
 STEPS, LEARNING_RATE, BATCH = 5, 10.0, 16
 
 
@@ -64,7 +62,8 @@ def measure_accuracy(method: str, clock: Clock, shape: Shape) -> list[Accuracy]:
         layers = []
         for key in keys:
             torch.manual_seed(0)
-            layer = LAYERS[key](shape.c, shape.c, shape.k, **OPTIONS.get(key, {})).to(clock.device)
+            options = {"padding_mode": LAYERS[key].orthogonal_paddings[0]} if key in ORTHOGONAL else {}
+            layer = LAYERS[key](shape.c, shape.c, shape.k, **options).to(clock.device)
             torch.manual_seed(0)  # the same weights, whatever the layer drew before
             set_weights(layer, shape)
             layers.append(layer)
@@ -79,7 +78,7 @@ def measure_accuracy(method: str, clock: Clock, shape: Shape) -> list[Accuracy]:
 def defect(layer: LipschitzConv2d, shape: Shape) -> float:
     """max |σ_i - 1| in eval mode, from the eigenvalues σ² of J Jᵀ in float64; J is computed in the layer's own type."""
     with torch.no_grad():
-        if layer.method == CROPPED:
+        if layer.name == CROPPED:
             (matrices,) = layer.eval().parameter_transform((shape.s, shape.s))
             gram = matrices.cdouble() @ matrices.cdouble().mH
         else:

@@ -21,7 +21,7 @@ from peers import peers
 
 from lipcost.cli.formatting import print_table
 from lipcost.layers import LAYERS
-from lipcost.validate.soundness import EVAL_CLAIMS, ORTHOGONAL, Outcome, Subject, cases, measure, own
+from lipcost.validate.soundness import CLAIMED, Outcome, Subject, cases, measure, own
 
 HEADER = ["layer", "cases", "σ > 1 in eval", "worst", "σ > 1 in train", "worst", "NaN", "errors", "worst defect"]
 
@@ -70,7 +70,7 @@ def options() -> argparse.Namespace:
         "--reference", type=Path, metavar="PATH", help="a checkout of the public reference implementation"
     )
     parser.add_argument("--orthogonium", action="store_true", help="the layers of orthogonium")
-    parser.add_argument("--methods", nargs="+", default=EVAL_CLAIMS, choices=EVAL_CLAIMS, help="of which methods")
+    parser.add_argument("--methods", nargs="+", default=CLAIMED, choices=CLAIMED, help="of which methods")
     parser.add_argument("--seed", type=int, default=0, help="of everything random")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write every case")
     return parser.parse_args()
@@ -83,7 +83,9 @@ def subjects(chosen: argparse.Namespace) -> Iterator[Subject]:
         yield from (own(f"{method}/published") for method in chosen.methods)
     for peer in peers(chosen.reference):
         if peer.method in chosen.methods and (peer.name != "orthogonium" or chosen.orthogonium):
-            yield Subject(f"{peer.name} {peer.method}", peer.method, peer.layer, peer.method in ORTHOGONAL)
+            yield Subject(
+                f"{peer.name} {peer.method}", peer.method, peer.layer, bool(LAYERS[peer.method].orthogonal_paddings)
+            )
 
 
 def ours(methods: Sequence[str]) -> list[Subject]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from lipcost.costmodel import METHODS, PUBLISHED
 from lipcost.layers import LAYERS, LipschitzConv2d
+from lipcost.layers.base.layer import LIPSCHITZ, NONE
 
 from .lipschitz import lipschitz_upper_bound, pair_ratio, singular_values
 
@@ -21,12 +21,6 @@ PAIRS = 32
 STATES = ("initial", f"after {STEPS} SGD steps")
 SHAPES = ((3, 3, 3, 6), (4, 4, 1, 5), (2, 5, 3, 5), (5, 2, 3, 6), (2, 5, 1, 5), (4, 4, 5, 7))  # c_in, c_out, k, s
 QUICK_SHAPES = SHAPES[:2]
-
-ORTHOGONAL = "orthogonal"
-LIPSCHITZ = "1-Lipschitz"
-NONE = "none"
-CLAIMS = {"aol": LIPSCHITZ, "bcop": ORTHOGONAL, "cayley": ORTHOGONAL, "lot": LIPSCHITZ, "sll": LIPSCHITZ}
-EVAL_CLAIMS = {"cpl": LIPSCHITZ, "soc": LIPSCHITZ}  # of the library's own algorithms: in training they estimate norms
 
 
 @dataclass(frozen=True)
@@ -90,16 +84,15 @@ def shapes(method: str, quick: bool = False) -> list[tuple[int, int, int, int]]:
     """The (c_in, c_out, k, s) that the method is checked on.
 
     Args:
-        method: key of METHODS.
+        method: key of LAYERS.
         quick: whether to take a few only.
 
     Example:
         >>> shapes("cpl", quick=True)
         [(3, 3, 3, 6), (4, 4, 1, 5)]
     """
-    return [
-        shape for shape in (QUICK_SHAPES if quick else SHAPES) if shape[0] == shape[1] or not METHODS[method].square
-    ]
+    square = LAYERS[method].square
+    return [shape for shape in (QUICK_SHAPES if quick else SHAPES) if shape[0] == shape[1] or not square]
 
 
 def check(method: str, shape: tuple[int, int, int, int], seed: int = 0) -> list[Guarantee]:
@@ -123,17 +116,13 @@ def check(method: str, shape: tuple[int, int, int, int], seed: int = 0) -> list[
 
 
 def claim(method: str, k: int, mode: str) -> str:
-    """What a method promises for a kernel size and a mode: LOT's crop costs the orthogonality unless k = 1.
+    """What a method promises for a kernel size and a mode, as its class says.
 
     Example:
         >>> claim("lot", 1, "eval"), claim("lot", 3, "eval"), claim("soc", 3, "eval"), claim("soc/published", 3, "eval")
         ('orthogonal', '1-Lipschitz', '1-Lipschitz', 'none')
     """
-    own = method.removesuffix(PUBLISHED)
-    if own == "lot" and k == 1:
-        return ORTHOGONAL
-    of_mode = EVAL_CLAIMS if mode == "eval" and method == own else {}
-    return (CLAIMS | of_mode).get(own, NONE)
+    return LAYERS[method].promises(k, training=mode == "train")
 
 
 def _check(method: str, shape: tuple[int, int, int, int]) -> Iterator[Guarantee]:

@@ -13,14 +13,13 @@ from matplotlib.figure import Figure
 
 from lipcost.costmodel import DEFAULTS, METHODS, PUBLISHED, Prediction, predict
 from lipcost.costmodel.formatting import PLOT_STYLE, readable
+from lipcost.layers import LAYERS
 
 from .compare import PROFILER, TRACKER
 from .networks import NETWORK
 from .results import Results
 
 STYLE: dict[Any, Any] = dict(PLOT_STYLE)
-COLOURS = ("#222222", "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#17becf")
-MARKERS = "osD^vP*X"
 PLAIN = "standard" + PUBLISHED  # the convolution that everybody has
 SIZES: dict[str, Any] = {"b": 256, "s": 32, "c": 64, "k": 3}
 BATCHES = (1, 4, 16, 64, 256, 1024)
@@ -40,9 +39,9 @@ class Look(NamedTuple):
 def look(method: str) -> Look:
     """Of one of METHODS."""
     own = method.removesuffix(PUBLISHED)
-    i = DEFAULTS.index(own)
-    face, line = (COLOURS[i], "-") if method == own else ("none", "--")
-    return Look(COLOURS[i], MARKERS[i], face, line)
+    layer = LAYERS[own]
+    face, line = (layer.colour, "-") if method == own else ("none", "--")
+    return Look(layer.colour, layer.marker, face, line)
 
 
 RATIOS: dict[str, Callable[[Prediction], int]] = {

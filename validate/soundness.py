@@ -14,17 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from lipcost.layers import LAYERS, LipschitzConv2d
-from lipcost.layers._conv2d import Conv2d
-from lipcost.layers._convolution import CIRCULAR
+from lipcost.layers.base.conv2d import Conv2d
+from lipcost.layers.base.layer import NONE
+from lipcost.layers.methods.registry import DEFAULTS
 
 from .lipschitz import jacobian, lipschitz_upper_bound
 
 TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-5}  # of a Lipschitz constant, above 1
 DEFECT = 1e-5  # of an orthogonal layer's singular values
-TRAIN_CLAIMS = ("aol", "bcop", "cayley", "lot", "sll")
-EVAL_CLAIMS = (*TRAIN_CLAIMS, "cpl", "soc")
-ORTHOGONAL = ("bcop", "cayley", "lot", "soc")
-RESIDUAL = ("cpl", "sll")
+CLAIMED = tuple(name for name in DEFAULTS if LAYERS[name].promise != NONE)  # the methods that promise something in eval
 STATES = ("train", "eval after train", "eval first", "eval after load_state_dict")
 STEPS = 5
 LEARNING_RATE = 10.0
@@ -125,7 +123,7 @@ class Case:
     @property
     def residual(self) -> bool:
         """Whether the layer is linear on pieces of its domain only."""
-        return self.subject.method in RESIDUAL
+        return LAYERS[self.subject.method].residual
 
     def __str__(self) -> str:
         return f"{self.shape}, {str(self.dtype).removeprefix('torch.')}, {self.kind}, {self.state}"
@@ -163,7 +161,8 @@ class Outcome:
     @property
     def claimed(self) -> bool:
         """Whether the method promises to be 1-Lipschitz here."""
-        return self.case.subject.method in (TRAIN_CLAIMS if self.case.state == "train" else EVAL_CLAIMS)
+        case = self.case
+        return LAYERS[case.subject.method].promises(case.shape.k, training=case.state == "train") != NONE
 
     @property
     def defect(self) -> float:
@@ -197,12 +196,12 @@ def own(key: str, padding_mode: str | None = None) -> Subject:
         (False, True)
     """
     layer, method = LAYERS[key], key.partition("/")[0]
+    orthogonal = LAYERS[method].orthogonal_paddings
     if not issubclass(layer, Conv2d):
-        return Subject(key, method, layer, method in ORTHOGONAL)
+        return Subject(key, method, layer, bool(orthogonal))
     mode = padding_mode or layer.padding_modes[0]
     name = key if mode == layer.padding_modes[0] else f"{key}, {mode}"
-    orthogonal = method in ORTHOGONAL and (mode == CIRCULAR or method == "soc")  # of soc the zero-padded matrix is skew
-    return Subject(name, method, partial(layer, padding_mode=mode), orthogonal)
+    return Subject(name, method, partial(layer, padding_mode=mode), mode in orthogonal)
 
 
 def cases(

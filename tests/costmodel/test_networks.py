@@ -69,7 +69,7 @@ def test_iteration_counts_are_read_of_the_module(method: str) -> None:
 def test_a_head_with_counts_of_its_own() -> None:
     from torch import nn  # noqa: PLC0415
 
-    from lipcost.layers.published.heads import PublishedBjorckLinear  # noqa: PLC0415
+    from lipcost.layers.networks.heads import PublishedBjorckLinear  # noqa: PLC0415
 
     def macs(mode: Any, **counts: int) -> int:
         net = nn.Sequential(nn.Flatten(), PublishedBjorckLinear(12, 12, **counts))
@@ -305,7 +305,7 @@ def build(expression: str) -> Any:
 
     from lipcost import layers  # noqa: PLC0415
 
-    return eval(expression, {"nn": nn, **vars(layers)})
+    return eval(expression, {"nn": nn, **{name: getattr(layers, name) for name in dir(layers)}})
 
 
 @pytest.mark.parametrize(("expression", "message"), MODULES.items())

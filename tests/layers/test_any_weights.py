@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from lipcost.layers import LAYERS, LipschitzConv2d
+from lipcost.layers.base.layer import NONE
+from lipcost.layers.methods.registry import DEFAULTS
 from lipcost.validate import lipschitz_upper_bound, singular_values
 from lipcost.validate.soundness import SGD, WEIGHTS
 
-METHODS = [name for name in LAYERS if name != "standard" and not name.endswith("/published")]
+METHODS = [name for name in DEFAULTS if LAYERS[name].promise != NONE]
 KINDS: dict[str, Callable[[Tensor], Tensor]] = {**WEIGHTS, "× 1e-30": lambda w: w * 1e-30}
 TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-7}
 

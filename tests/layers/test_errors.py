@@ -5,15 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lipcost.costmodel import METHODS
 from lipcost.layers import LAYERS, FirstChannels, MaxMin, ZeroChannelPad
 
-COUNTS = [(method, name) for method, cls in METHODS.items() for name in cls.options]
+COUNTS = [(method, name) for method, cls in LAYERS.items() for name in (*cls.counts, *cls.sizes)]
 PUBLISHED = [name for name in LAYERS if name.endswith("/published")]
 OWN = [name for name in LAYERS if name not in PUBLISHED]
 CIRCULAR = [f"{name}{which}" for name in ("standard", "aol", "bcop") for which in ("", "/published")]
-FOURIER = ("cayley", "lot", "cayley/published", "lot/published")
-RESIDUAL = ("cpl/published", "sll/published")
+FOURIER = [name for name, cls in LAYERS.items() if torch.bfloat16 not in cls.dtypes]
+SQUARE = [name for name, cls in LAYERS.items() if cls.square]
 
 
 def assert_message(error: pytest.ExceptionInfo[Exception], *parts: str) -> None:
@@ -79,7 +78,7 @@ def test_even_kernel(method: str, kernel_size: int) -> None:
     assert_message(error, "kernel_size", "odd", str(kernel_size))
 
 
-@pytest.mark.parametrize("method", RESIDUAL)
+@pytest.mark.parametrize("method", SQUARE)
 def test_residual_methods_are_square(method: str) -> None:
     with pytest.raises(ValueError) as error:
         LAYERS[method](4, 6, 3)

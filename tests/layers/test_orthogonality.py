@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipcost.layers import LAYERS, LipschitzConv2d
-from lipcost.layers.published.lot import PublishedLOTConv2d
-from lipcost.layers.published.soc import PublishedSOCConv2d
+from lipcost.layers.methods.published.lot import PublishedLOTConv2d
+from lipcost.layers.methods.published.soc import PublishedSOCConv2d
 from lipcost.validate import excess, lipschitz_upper_bound, pair_ratio, singular_values
 
 TOLERANCE = 1e-6

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lipcost.layers import LAYERS, AOLConv2d
 from lipcost.validate.soundness import (
-    EVAL_CLAIMS,
+    CLAIMED,
     SGD,
     SHAPES,
     STATES,
@@ -42,7 +42,7 @@ def of(subject: Subject, kind: str, state: str, dtype: torch.dtype = torch.float
 
 
 @pytest.mark.parametrize("which", [0, 1])
-@pytest.mark.parametrize("method", EVAL_CLAIMS)
+@pytest.mark.parametrize("method", CLAIMED)
 def test_our_layers_keep_their_promises(method: str, which: int) -> None:
     subject = own(method, LAYERS[method].padding_modes[which])
     found = [measure(case) for case in cases(subject, shapes=[(SQUARE, RECTANGULAR)[which]])]

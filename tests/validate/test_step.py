@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lipcost.layers import LAYERS, MarginCrossEntropy, MaxMin, StandardConv2d, conv_net
-from lipcost.layers.published.activations import PublishedMaxMin
+from lipcost.layers.networks.activations import PublishedMaxMin
 from lipcost.validate import measure_flops, measure_memory, measure_step
 from lipcost.validate.flops import CLASSES
 from lipcost.validate.step import trace_step_events

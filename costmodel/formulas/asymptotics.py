@@ -1,0 +1,64 @@
+"""The O(·) table, read off the formulas."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Any
+
+import sympy
+
+from ..checks import check_quantity, lookup
+from ..tape import Tape
+from ..tape.recording import record_call
+from .closed_form import Setting
+from .symbols import B, C, S, hint
+
+KERNEL_SIZE = 3  # a constant of the O(·) notation, as are the iteration counts, here the published ones
+
+
+def leading_order(method: str, quantity: str) -> sympy.Expr:
+    """The leading terms of a quantity in b, s and c, for constant kernel size and iteration counts, training mode.
+
+    A term is leading if no other one has at least its power of b, of s and of c. Logarithms count as constants, as
+    [P24] counts them: the FFTs' log s is less than the c that stands beside it in the products.
+
+    Args:
+        method: one of METHODS.
+        quantity: one of QUANTITIES, or "memory", which is the peak.
+
+    Returns:
+        The sum of the leading terms with coefficient 1.
+
+    Raises:
+        ValueError: for an unknown name.
+
+    Example:
+        >>> from lipcost.costmodel import leading_order
+        >>> leading_order("soc", "flops_forward")
+        b*c**2*s**2
+        >>> leading_order("cayley", "memory")
+        b*c*s**2 + c**2*s**2
+    """
+    cls = lookup(method)
+    quantity = "peak_bytes" if quantity == "memory" else quantity
+    check_quantity(quantity, None)
+    setting = Setting(method, counts=tuple(cls.counts.items())).with_(k=KERNEL_SIZE)
+    recording, _ = record_call(setting.program(), Tape(True, _in_the_limit, hint))
+    if quantity == "peak_bytes":
+        totals = list(accumulate(sign * size for sign, size in recording.sizes))[recording.start - 1 :]
+        powers = set().union(*(_powers(total) for total in set(totals)))
+    else:
+        powers = _powers(recording.quantity(quantity))
+    leading = [p for p in powers if not any(p != q and all(x <= y for x, y in zip(p, q, strict=True)) for q in powers)]
+    return sympy.Add(*(B**b * S**s * C**c for b, s, c in leading))
+
+
+def _in_the_limit(condition: Any) -> bool:
+    return bool(condition) if condition in (True, False) else bool(condition.subs({B: 10**6, S: 10**6, C: 10**6}))
+
+
+def _powers(expression: Any) -> set[tuple[int, ...]]:
+    """The powers of (b, s, c) in the terms of a polynomial, ⌊s/2⌋ taken as s and logarithms as 1."""
+    expression = sympy.sympify(expression).subs(sympy.floor(S / 2), S)
+    expression = expression.replace(sympy.log, lambda *_: sympy.Integer(1))
+    return set(sympy.Poly(expression, B, S, C).monoms())

@@ -1,0 +1,222 @@
+"""Case analysis: run a program on symbols once per way through its branches, join the outcomes to one expression."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+import sympy
+
+from ..tape.sizes import NeedsNumber
+from ..tape.table import UnruledFunction
+from .symbols import C_IN, C_OUT, B, C, H, K, M, S, option_symbol
+from .vectorised import compiled
+
+Result = TypeVar("Result")
+Path = tuple[tuple[Any, bool], ...]  # the conditions met on the way, with the answer taken
+Ranges = dict[Any, tuple[int, int]]  # the smallest and the largest value of each symbol
+CHANNELS = ("c", "c_in", "c_out")
+FAR = 100
+Outcome = tuple[sympy.Expr, ...]  # the candidates of a maximum; one where there is none to take
+
+
+class Grid:
+    """Configurations: where two cases are compared and impossible ones seen.
+
+    Branch conditions compare sizes with each other and with constants up to 2. So every way through the branches that
+    exists is met by small sizes and, where a size is a number, by the others just below, at and above it. A maximum
+    changes hands far out too: where one size is so large that its terms dwarf those of all others. What the layer
+    refuses is taken out as it is found.
+
+    Args:
+        sizes: numbers put in for sizes.
+        counts: numbers put in for iteration counts and a method's own sizes.
+        free_counts: those that stay symbols, with the values to take for them.
+        rectangular: whether c_in and c_out are free, and then differ; else both are c.
+    """
+
+    def __init__(
+        self, sizes: dict[str, int], counts: dict[str, int], free_counts: dict[str, list[int]], rectangular: bool
+    ) -> None:
+        near = sorted({n for number in sizes.values() for n in (number - 1, number, number + 1) if n > 0})
+        far = FAR * max(near, default=1) ** 2
+        free = {
+            "b": [1, 2, 5, FAR, far],
+            "s": [1, 2, 3, 4, 5, 7, 8, *near],
+            "k": [3, 5, 7, *(n for n in near if n % 2 and n > 1)],
+        }
+        free |= {name: [1, 2, 3, *near, far] for name in CHANNELS}
+        free |= free_counts
+        free |= {name: [number] for name, number in (sizes | counts).items()}
+        names = [name for name in free if rectangular == (name in ("c_in", "c_out")) or name not in CHANNELS]
+        # Python's integers, as numbers put in may be large.
+        columns = np.meshgrid(*(np.array(free[name], object) for name in names), indexing="ij")
+        at = {name: column.ravel() for name, column in zip(names, columns, strict=True)}
+        at |= {"c": at["c_in"]} if rectangular else {"c_in": at["c"], "c_out": at["c"]}
+        self.values = {B: at["b"], S: at["s"], C: at["c"], C_IN: at["c_in"], C_OUT: at["c_out"]}
+        self.values |= {K: at["k"], M: at["k"] // 2, H: at["s"] // 2}
+        self.values |= {option_symbol(name): at[name] for name in (*counts, *free_counts)}
+        if rectangular:
+            self._keep(at["c_in"] != at["c_out"])
+
+    def refuse(self, path: Path) -> None:
+        """Take out the points that ``path`` leads to."""
+        self._keep(~self.where(path))
+
+    def _keep(self, mask: np.ndarray) -> None:
+        mask = mask.astype(np.bool_)
+        self.values = {symbol: column[mask] for symbol, column in self.values.items()}
+        self._truths: dict[Any, np.ndarray] = {condition: truth[mask] for condition, truth in self._known().items()}
+
+    def _known(self) -> dict[Any, np.ndarray]:
+        return self.__dict__.setdefault("_truths", {})
+
+    def evaluate(self, expression: Any) -> np.ndarray:
+        """The values of an expression or a condition at every point."""
+        function = compiled(expression, list(self.values))
+        kind = float if expression.has(sympy.log) else object
+        return np.broadcast_to(function(*(v.astype(kind) for v in self.values.values())), self.values[S].shape)
+
+    def where(self, path: Path) -> np.ndarray:
+        """The points that ``path`` leads to."""
+        mask = np.ones(self.values[S].shape, bool)
+        for condition, answer in path:
+            mask &= self._truth(condition) == answer
+        return mask
+
+    def _truth(self, condition: Any) -> np.ndarray:
+        known = self._known()
+        if condition not in known:
+            known[condition] = self.evaluate(condition).astype(np.bool_)
+        return known[condition]
+
+
+def explore(run: Callable[[Callable[[Any], bool]], Result], grid: Grid) -> dict[Path, tuple[Result, Ranges]]:
+    """Every way through the branches of ``run(decide)``: its result and the range of each symbol on that way.
+
+    A way that ends in a ValueError is a configuration that the program refuses.
+    """
+    results: dict[Path, tuple[Result, Ranges]] = {}
+    waiting: list[Path] = [()]
+    error: ValueError | None = None
+    while waiting:
+        path = list(waiting.pop())
+
+        def decide(condition: Any, path: list[tuple[Any, bool]] = path) -> bool:
+            return _decided(condition, path, waiting, grid)
+
+        try:
+            result = run(decide)
+        except (NeedsNumber, UnruledFunction):
+            raise
+        except ValueError as refusal:
+            error = refusal
+            grid.refuse(tuple(path))
+            continue
+        results[tuple(path)] = result, {}
+    if not results:
+        raise error or ValueError("there is no such configuration")
+    found = {}
+    for path, (result, _) in results.items():
+        region = grid.where(path)
+        if region.any():  # what is left of it where others were refused
+            ranges = {x: (int(v[region].min()), int(v[region].max())) for x, v in grid.values.items()}
+            found[_short(path, grid)] = result, ranges
+    return found
+
+
+def _short(path: Path, grid: Grid) -> Path:
+    """A path without the conditions whose other side is refused."""
+    return tuple(
+        (condition, answer)
+        for i, (condition, answer) in enumerate(path)
+        if grid.where((*path[:i], (condition, not answer))).any()
+    )
+
+
+def _decided(condition: Any, path: list[tuple[Any, bool]], waiting: list[Path], grid: Grid) -> bool:
+    """The answer to a condition on this way; the other one, if it exists, waits."""
+    if condition in (True, False):
+        return bool(condition)
+    if isinstance(condition, sympy.And | sympy.Or):
+        ends = isinstance(condition, sympy.Or)
+        return any(_decided(p, path, waiting, grid) == ends for p in condition.args) == ends
+    canonical, positive = _canonical(condition)
+    if canonical in (True, False):
+        return bool(canonical) == positive
+    known = dict(path)
+    if canonical not in known:
+        options = [answer for answer in (True, False) if grid.where((*path, (canonical, answer))).any()]
+        if len(options) == 2:
+            waiting.append((*path, (canonical, False)))
+            path.append((canonical, True))
+        elif not options:  # nothing is left here: a refused region
+            return False
+        return options[0] == positive
+    return known[canonical] == positive
+
+
+@lru_cache(maxsize=4096)
+def _canonical(condition: Any) -> tuple[Any, bool]:
+    """A condition as variables > constant, or = constant, recognised however it was written; and whether it is meant."""
+    if isinstance(condition, sympy.Not):
+        inner, positive = _canonical(condition.args[0])
+        return inner, not positive
+    if isinstance(condition, sympy.Eq | sympy.Ne):
+        constant, variables = _split(condition.lhs - condition.rhs)
+        positive = isinstance(condition, sympy.Eq)
+        if variables == 0:
+            return constant == 0, positive
+        if variables.could_extract_minus_sign():
+            constant, variables = -constant, -variables
+        if constant == -1 and variables.is_positive and variables.is_integer:  # not more than 1
+            return sympy.Gt(variables, 1), not positive
+        return sympy.Eq(variables, -constant, evaluate=False), positive
+    strict = isinstance(condition, sympy.StrictGreaterThan | sympy.StrictLessThan)
+    difference = condition.gts - condition.lts  # ≥ or > 0
+    constant, variables = _split(difference if strict else difference + 1)
+    if variables == 0:
+        return constant > 0, True
+    if constant == -1 and variables.is_Pow:  # xⁿ > 1 for a positive integer x
+        variables = variables.base
+    return sympy.Gt(variables, -constant, evaluate=False), True
+
+
+def _split(difference: Any) -> tuple[Any, Any]:
+    constant, variables = sympy.expand(difference).subs(sympy.floor(S / 2), H).as_coeff_Add()
+    return constant, variables
+
+
+def join(outcomes: dict[Path, sympy.Expr], grid: Grid, depth: int = 0) -> sympy.Expr:
+    """One expression for all cases: a Piecewise, but for branches that make no difference."""
+    if len(outcomes) == 1:
+        return next(iter(outcomes.values()))
+    condition = next(iter(outcomes))[depth][0]
+    sides = {
+        answer: join({p: e for p, e in outcomes.items() if p[depth] == (condition, answer)}, grid, depth + 1)
+        for answer in (True, False)
+    }
+    prefix = next(iter(outcomes))[:depth]
+    for answer in (True, False):
+        here, other = sides[answer], sides[not answer]
+        region = grid.where((*prefix, (condition, not answer)))
+        if here == other or np.array_equal(grid.evaluate(here)[region], grid.evaluate(other)[region]):
+            return here
+    return sympy.Piecewise(*pieces(sides[True], condition), *pieces(sides[False], sympy.true))
+
+
+def pieces(expression: sympy.Expr, condition: Any) -> list[tuple[sympy.Expr, Any]]:
+    """The pieces of an expression, each under a further condition."""
+    if not isinstance(expression, sympy.Piecewise):
+        return [(expression, condition)]
+    return [(piece, own if _implies(own, condition) else sympy.And(condition, own)) for piece, own in expression.args]
+
+
+def _implies(own: Any, condition: Any) -> bool:
+    """Whether a part of ``own`` is a stricter x > n than ``condition``."""
+    if not isinstance(condition, sympy.StrictGreaterThan):
+        return False
+    parts = (part for part in sympy.And.make_args(own) if isinstance(part, sympy.StrictGreaterThan))
+    return any(part.lhs == condition.lhs and (part.rhs - condition.rhs).is_nonnegative for part in parts)

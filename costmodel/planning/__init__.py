@@ -1,0 +1,1 @@
+"""The decision: what fits the memory and the time."""

@@ -1,1 +1,0 @@
-"""The methods as published: the mirror of ``lipcost.layers.published``."""

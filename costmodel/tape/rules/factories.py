@@ -1,0 +1,120 @@
+"""Rules of functions that make tensors of nothing but sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..table import active, rule
+from ..tape import DType, Shape, Tape
+from ..tensor import Tensor
+from .kernels import Operand
+
+
+def filled(name: str, tape: Tape, sizes: Shape, dtype: DType) -> Tensor:
+    """A new tensor of constants."""
+    out = Tensor(tape, sizes, dtype)
+    tape.kernel(name, "pointwise", [out], flops=0)
+    return out
+
+
+def _default() -> DType:
+    import torch  # noqa: PLC0415
+
+    return torch.get_default_dtype()
+
+
+def _shape(sizes: tuple[Any, ...]) -> Shape:
+    return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
+
+
+def _factory(name: str, kernel: bool = True) -> Any:
+    @rule(f"torch.{name}")
+    def make(*sizes: Any, size: Any = None, dtype: DType = None, requires_grad: bool = False, **_: Any) -> Tensor:
+        shape = tuple(size) if size is not None else _shape(sizes)
+        out = Tensor(active(), shape, dtype or _default())
+        if kernel:
+            out.tape.kernel(name, "pointwise", [out], flops=0)
+        return out.require_grad() if requires_grad else out
+
+    return make
+
+
+empty = _factory("empty", kernel=False)
+zeros, ones, rand, randn = (_factory(name) for name in ("zeros", "ones", "rand", "randn"))
+
+
+@rule("torch.full")
+def full(size: Any, fill_value: Operand, *, dtype: DType = None, **_: Any) -> Tensor:
+    import torch  # noqa: PLC0415
+
+    return filled("full", active(), tuple(size), dtype or torch.tensor(fill_value, device="meta").dtype)
+
+
+@rule("torch.eye")
+def eye(n: Any, m: Any = None, *, dtype: DType = None, **_: Any) -> Tensor:
+    return filled("eye", active(), (n, n if m is None else m), dtype or _default())
+
+
+@rule("torch.arange")
+def arange(*bounds: Any, start: Any = 0, end: Any = None, step: Any = 1, dtype: DType = None, **_: Any) -> Tensor:
+    if len(bounds) == 1:
+        (end,) = bounds
+    elif bounds:
+        start, end, step = (*bounds, 1)[:3]
+    length = end - start if step == 1 else -(-(end - start) // step)
+    integers = all(not isinstance(value, float) for value in (start, end, step))
+    return filled("arange", active(), (length,), dtype or (_int64() if integers else _default()))
+
+
+def _int64() -> DType:
+    import torch  # noqa: PLC0415
+
+    return torch.int64
+
+
+@rule("torch.linspace")
+def linspace(start: Any, end: Any, steps: Any, *, dtype: DType = None, **_: Any) -> Tensor:
+    return filled("linspace", active(), (steps,), dtype or _default())
+
+
+@rule("torch.fft.fftfreq")
+def fftfreq(n: Any, d: float = 1.0, *, dtype: DType = None, **_: Any) -> Tensor:
+    return filled("fft_fftfreq", active(), (n,), dtype or _default())
+
+
+@rule("torch.fft.rfftfreq")
+def rfftfreq(n: Any, d: float = 1.0, *, dtype: DType = None, **_: Any) -> Tensor:
+    return filled("fft_rfftfreq", active(), (n // 2 + 1,), dtype or _default())
+
+
+def _like(name: str, kernel: bool = True) -> Any:
+    @rule(f"torch.{name}_like")
+    def make(x: Tensor, *_: Any, dtype: DType = None, **__: Any) -> Tensor:
+        from .views import _strides_for  # noqa: PLC0415
+
+        out = x.new(x.sizes, dtype, _strides_for(x, None))
+        if kernel:
+            x.tape.kernel(f"{name}_like", "pointwise", [out], flops=0)
+        return out
+
+    return make
+
+
+empty_like = _like("empty", kernel=False)
+zeros_like, ones_like, full_like, rand_like, randn_like = (_like(n) for n in ("zeros", "ones", "full", "rand", "randn"))
+
+
+def _new(name: str, kernel: bool = True) -> Any:
+    @rule(f"Tensor.new_{name}")
+    def make(x: Tensor, *sizes: Any, dtype: DType = None, **_: Any) -> Tensor:
+        shape = tuple(sizes[0]) if isinstance(sizes[0], (tuple, list)) else sizes
+        out = x.new(shape, dtype)
+        if kernel:
+            x.tape.kernel(f"new_{name}", "pointwise", [out], flops=0)
+        return out
+
+    return make
+
+
+new_empty = _new("empty", kernel=False)
+new_zeros, new_ones, new_full = (_new(name) for name in ("zeros", "ones", "full"))

@@ -1,0 +1,106 @@
+"""What the rules share: kernels over elements and reductions, with the shape, type and strides of what they write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from .. import layout
+from ..sizes import same
+from ..tape import DType, Shape
+from ..tensor import Tensor
+
+Operand = Any  # a Tensor, or a Python number, which torch keeps on the host
+
+
+def pointwise(name: str, *operands: Operand, dtype: DType = None, flops_per_element: int = 1) -> Tensor:
+    """A kernel that computes each output element from the corresponding ones of its (broadcast) inputs."""
+    tensors = [operand.resolved() for operand in operands if type(operand) is Tensor]
+    out = result_of(tensors, promoted(operands) if dtype is None else dtype)
+    out.tape.kernel(name, "pointwise", [*tensors, out], flops=flops_per_element * out.elements)
+    return out
+
+
+def result_of(tensors: Sequence[Tensor], dtype: DType) -> Tensor:
+    """A new tensor of the broadcast shape of ``tensors``, laid out as their kernel's output."""
+    first = tensors[0]
+    sizes = first.sizes
+    if len(tensors) > 1 and any(tensor.sizes != sizes for tensor in tensors):
+        sizes = broadcast(*(tensor.sizes for tensor in tensors))
+    if first._strides is None and len(first.sizes) == len(sizes) and first.sizes == sizes:
+        return first.new(sizes, dtype)
+    if all(tensor.is_plain for tensor in tensors) and any(tensor.sizes == sizes for tensor in tensors):
+        return first.new(sizes, dtype)
+    hints = tuple(map(first.tape.hint, sizes))
+    if first.is_dense and all(tensor.sizes == sizes and tensor.strides == first.strides for tensor in tensors):
+        return first.new(sizes, dtype, first.strides)
+    return first.new(sizes, dtype, layout.iterated(hints, [(tensor.hints, tensor.strides) for tensor in tensors]))
+
+
+def in_place(name: str, x: Tensor, *others: Operand) -> Tensor:
+    """A kernel that computes each element of ``x`` anew, from it and the corresponding ones of other tensors."""
+    tensors = [other.resolved() for other in others if type(other) is Tensor]
+    x.tape.kernel(name, "pointwise", [x, *tensors, x], flops=x.elements)
+    x.storage.version += 1
+    return x
+
+
+def reduction(name: str, x: Tensor, sizes: Shape, dtype: DType = None) -> Tensor:
+    """A kernel that reduces ``x`` to ``sizes``."""
+    x = x.resolved()
+    out = x.new(sizes, dtype)
+    x.tape.kernel(name, "pointwise", [x, out], flops=x.elements)
+    return out
+
+
+def moved(name: str, tensors: Sequence[Tensor], sizes: Shape, dtype: DType = None) -> Tensor:
+    """A kernel that computes nothing: it writes what it reads elsewhere."""
+    out = tensors[0].new(sizes, dtype)
+    out.tape.kernel(name, "pointwise", [*tensors, out], flops=0)
+    return out
+
+
+def broadcast(*shapes: Shape) -> Shape:
+    """The common shape of broadcast operands."""
+    rank = max(map(len, shapes))
+    padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
+    return tuple(next((size for size in sizes if size != 1), 1) for sizes in zip(*padded, strict=True))
+
+
+def fits(sizes: Shape, others: Shape) -> bool:
+    """Whether two shapes are equal, however they are written."""
+    return sizes == others or (len(sizes) == len(others) and all(map(same, sizes, others)))
+
+
+def reduced(sizes: Shape, axes: Sequence[int], keepdim: bool) -> tuple[Shape, Shape]:
+    """The shape after a reduction, with the reduced axes kept and as asked."""
+    kept = tuple(1 if i in axes else size for i, size in enumerate(sizes))
+    return kept, kept if keepdim else tuple(size for i, size in enumerate(sizes) if i not in axes)
+
+
+def promoted(operands: Sequence[Operand]) -> DType:
+    """The type in which torch computes with these operands: tensors with axes over those without, both over numbers."""
+    dtypes = [operand.dtype for operand in operands if type(operand) is Tensor]
+    if len(dtypes) == len(operands) == 1 or (len(dtypes) == len(operands) and all(d is dtypes[0] for d in dtypes)):
+        return dtypes[0]
+    return _promoted(tuple((o.dtype, o.rank > 0) if type(o) is Tensor else type(o) for o in operands))
+
+
+@lru_cache(maxsize=1024)
+def _promoted(kinds: tuple[Any, ...]) -> DType:
+    import torch  # noqa: PLC0415
+
+    numbers: dict[Any, Any] = {bool: True, int: 1, float: 1.0, complex: 1j}
+    with torch._C.DisableTorchFunction():
+        tensors = [torch.empty((1,) * kind[1], dtype=kind[0], device="meta") for kind in kinds if isinstance(kind, tuple)]
+        result = tensors[0]
+        for other in (*tensors[1:], *(numbers.get(kind, 1) for kind in kinds if not isinstance(kind, tuple))):
+            axes = max(result.ndim, getattr(other, "ndim", 0))
+            result = torch.empty((1,) * axes, dtype=torch.result_type(result, other), device="meta")
+    return result.dtype
+
+
+def real_of(dtype: DType) -> DType:
+    """The type of a complex type's parts; a real type itself."""
+    return dtype.to_real() if dtype.is_complex else dtype

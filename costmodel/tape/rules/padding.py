@@ -1,0 +1,99 @@
+"""Rules of padding and of moving pixels to channels and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .. import layout
+from ..graph import attach
+from ..table import refused, rule
+from ..tape import Size
+from ..tensor import Tensor
+from .indexing import copied_into
+from .kernels import moved
+from .views import clone, view
+
+
+@rule("torch.nn.functional.pad")
+def pad(x: Tensor, pad: Sequence[Size], mode: str = "constant", value: float | None = None) -> Tensor:
+    if mode == "constant":
+        return constant_pad(x, pad)
+    if mode == "circular":
+        return _circular(x, pad)
+    raise refused(f"padding mode {mode!r}")
+
+
+def constant_pad(x: Tensor, widths: Sequence[Size]) -> Tensor:
+    """Pad by numbers, from the last axis on; negative widths cut. Each is the other's gradient."""
+    sizes = list(x.sizes)
+    for i in range(len(widths) // 2):
+        sizes[-1 - i] = sizes[-1 - i] + widths[2 * i] + widths[2 * i + 1]
+    return _padded(x, tuple(sizes), tuple(widths))
+
+
+def _padded(x: Tensor, sizes: tuple[Size, ...], widths: tuple[Size, ...]) -> Tensor:
+    last = x._strides is not None and layout.is_channels_last(x.hints, x.strides)
+    out = moved("constant_pad_nd", [x], sizes)
+    if all(isinstance(width, int) and width == 0 for width in widths):
+        out._strides = None if x._strides is None else layout.like(x.hints, x.strides)
+    elif last:
+        out._strides = layout.contiguous(out.hints, layout.CHANNELS_LAST)
+    before = x.sizes
+    attach([out], [x], [], lambda _, g: [_padded(g, before, tuple(-width for width in widths))])
+    return out
+
+
+def _circular(x: Tensor, widths: Sequence[Size]) -> Tensor:
+    """x (b, c, h, w) with wrapped columns and rows (left, right, top, bottom).
+
+    PyTorch fills an empty tensor by copies: the image, then left, right, top and bottom strips from the image already
+    there. Each is an in-place write into a view, which autograd undoes by a copy of the whole gradient (CopySlices).
+    """
+    if x.rank != 4 or len(widths) != 4:
+        raise refused("circular padding but of the two sides of (b, c, h, w)")
+    left, right, top, bottom = widths
+    b, c, h, w = x.sizes
+    full = (b, c, h + top + bottom, w + left + right)
+    holds = x.tape.holds
+    out = copied_into(x.new(full), x.sizes, _window(_window(x, x.sizes), x.sizes))
+    for size, shape in ((left, (b, c, full[2], left)), (right, (b, c, full[2], right)),
+                        (top, (b, c, top, full[3])), (bottom, (b, c, bottom, full[3]))):  # fmt: skip
+        if holds(size > 0):
+            out = copied_into(out, shape, _window(out, shape))
+    return out
+
+
+def _window(x: Tensor, sizes: tuple[Size, ...]) -> Tensor:
+    out = x.view_of(sizes, x.strides)
+    before = x.sizes
+    attach([out], [x], [], lambda _, g: [moved("slice_backward", [g], before)])
+    return out
+
+
+@rule("torch.pixel_unshuffle", "torch.nn.functional.pixel_unshuffle")
+def pixel_unshuffle(x: Tensor, downscale_factor: int) -> Tensor:
+    b, c, h, w = before = x.sizes
+    n = downscale_factor
+    for side in (h, w):
+        if isinstance(side, int) and side % n:
+            raise ValueError(f"pixel_unshuffle by {n} takes images whose sides are multiples of it, got {h}x{w}")
+    out = moved("pixel_unshuffle", [x], (b, c * n**2, h // n, w // n))
+    attach([out], [x], [], lambda _, g: [_shuffled(g, before)])
+    return out
+
+
+def _shuffled(g: Tensor, sizes: tuple[Size, ...]) -> Tensor:
+    return moved("pixel_shuffle", [g], sizes)
+
+
+@rule("torch.pixel_shuffle", "torch.nn.functional.pixel_shuffle")
+def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
+    b, c, h, w = before = x.sizes
+    n = upscale_factor
+    out = moved("pixel_shuffle", [x], (b, c // n**2, h * n, w * n))
+    attach([out], [x], [], lambda _, g: [moved("pixel_unshuffle", [g], before)])
+    return out
+
+
+__all__: list[Any] = ["clone", "constant_pad", "pad", "view"]

@@ -1,0 +1,408 @@
+"""Rules of functions of the elements: arithmetic, comparisons, activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..graph import attach, grad_enabled
+from ..table import refused, rule
+from ..tensor import Tensor
+from .kernels import Operand, in_place, pointwise, promoted, real_of
+from .views import conj
+
+Derivative = Callable[[Tensor, Tensor, Tensor], Tensor]  # of the gradient, the input and the output
+
+
+def unary(
+    name: str, x: Tensor, derivative: Derivative | None, keeps: str = "x", *, dtype: Any = None, **how: Any
+) -> Tensor:
+    """A function of one tensor's elements.
+
+    Args:
+        name: of the kernel.
+        x: its input.
+        derivative: the gradient of x from that of the output, x and the output; None where there is none.
+        keeps: what of them its backward reads: "x", "y" or "".
+        dtype: of the output.
+        **how: what else :func:`~.kernels.pointwise` takes.
+    """
+    out = pointwise(name, x, dtype=dtype, **how)
+    if derivative is None:
+        return out
+
+    def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
+        kept = saved[0] if saved else g
+        return [derivative(g, kept, kept)]
+
+    attach([out], [x], {"x": [x], "y": [out], "": []}[keeps], backward)
+    return out
+
+
+# Arithmetic.
+
+
+@rule("torch.neg", "Tensor.neg", "torch.negative", "Tensor.negative")
+def neg(x: Tensor) -> Tensor:
+    return unary("neg", x, lambda g, *_: neg(g), "")
+
+
+@rule("torch.add", "Tensor.add")
+def add(x: Operand, y: Operand, *, alpha: float = 1) -> Tensor:
+    if type(y) is not Tensor:
+        return unary("add", x, lambda g, *_: g, "", dtype=promoted((x, y)))
+    if type(x) is not Tensor:
+        return add(y, x)
+    out = pointwise("add", x, y)
+    needs = y.requires_grad
+    attach([out], [x, y], [], lambda _, g: [g, _scaled(g, alpha) if needs else None])
+    return out
+
+
+@rule("torch.sub", "Tensor.sub", "torch.subtract", "Tensor.subtract")
+def sub(x: Operand, y: Operand, *, alpha: float = 1) -> Tensor:
+    if type(y) is not Tensor:
+        return unary("sub", x, lambda g, *_: g, "", dtype=promoted((x, y)))
+    out = pointwise("sub", x, y)
+    needs = y.requires_grad
+    attach([out], [x, y], [], lambda _, g: [g, _scaled(neg(g), alpha) if needs else None])
+    return out
+
+
+def _scaled(g: Tensor, alpha: float) -> Tensor:
+    return g if alpha == 1 else mul(g, alpha)
+
+
+@rule("torch.rsub", "Tensor.__rsub__")
+def rsub(x: Tensor, y: Operand) -> Tensor:
+    """y - x; torch calls the kernel of a number and a tensor rsub."""
+    if type(y) is Tensor:
+        return sub(y, x)
+    return unary("rsub", x, lambda g, *_: neg(g), "", dtype=promoted((x, y)))
+
+
+@rule("torch.mul", "Tensor.mul", "torch.multiply", "Tensor.multiply")
+def mul(x: Operand, y: Operand) -> Tensor:
+    if type(y) is not Tensor:
+        return unary("mul", x, lambda g, *_: mul(g, y), "", dtype=promoted((x, y)))
+    if type(x) is not Tensor:
+        return mul(y, x)
+
+    def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
+        a, b = saved
+        of_y = None if a is None else mul(g, conj(a))
+        return [None if b is None else mul(g, conj(b)), of_y]
+
+    out = pointwise("mul", x, y)
+    attach([out], [x, y], [x if y.requires_grad else None, y if x.requires_grad else None], backward)
+    return out
+
+
+@rule("torch.div", "Tensor.div", "torch.true_divide", "Tensor.true_divide", "torch.divide", "Tensor.divide")
+def div(x: Operand, y: Operand) -> Tensor:
+    if type(x) is not Tensor:
+        return rdiv(y, x)
+    if type(y) is not Tensor:
+        return unary("div", x, lambda g, *_: div(g, y), "", dtype=promoted((x, y, 1.0)))
+    of_x, of_y = x.requires_grad, y.requires_grad
+
+    def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
+        a, b = saved
+        assert b is not None
+        divisor = None if a is None else _divisor_gradient(a, b, g)
+        return [div(g, conj(b)) if of_x else None, divisor]
+
+    out = pointwise("div", x, y, dtype=promoted((x, y, 1.0)))
+    attach([out], [x, y], [x if of_y else None, y], backward)
+    return out
+
+
+def _divisor_gradient(a: Tensor, b: Tensor, g: Tensor) -> Tensor:
+    """Of b in a / b."""
+    first = div(a, b)
+    second = div(first, b)  # all of them live until the product is there
+    negative = neg(g)
+    return mul(negative, conj(second))
+
+
+@rule("Tensor.__rdiv__", "Tensor.__rtruediv__")
+def rdiv(x: Tensor, y: float) -> Tensor:
+    """y / x."""
+    return mul(reciprocal(x), y)
+
+
+@rule("torch.reciprocal", "Tensor.reciprocal")
+def reciprocal(x: Tensor) -> Tensor:
+    def derivative(g: Tensor, _: Tensor, y: Tensor) -> Tensor:
+        squared = mul(y, y)
+        return mul(neg(g), conj(squared))
+
+    return unary("reciprocal", x, derivative, "y")
+
+
+@rule("torch.pow", "Tensor.pow")
+def pow(x: Operand, exponent: Operand) -> Tensor:  # noqa: A001  (torch's name)
+    """x to a number's power, which torch differentiates as g · (n · x^(n-1))."""
+    if type(x) is not Tensor or type(exponent) is Tensor:
+        raise refused("pow with a tensor as its exponent")
+
+    def derivative(g: Tensor, x: Tensor, _: Tensor) -> Tensor:
+        power = pointwise("pow", x)
+        multiple = mul(power, exponent)
+        return mul(g, conj(multiple))
+
+    return unary("pow", x, derivative, dtype=promoted((x, exponent)))
+
+
+@rule("torch.square", "Tensor.square")
+def square(x: Tensor) -> Tensor:
+    return pow(x, 2)
+
+
+@rule("torch.abs", "Tensor.abs", "torch.absolute", "Tensor.absolute")
+def absolute(x: Tensor) -> Tensor:
+    return unary("abs", x, lambda g, x, _: mul(g, pointwise("sgn", x)), dtype=real_of(x.dtype))
+
+
+@rule("torch.sgn", "Tensor.sgn", "torch.sign", "Tensor.sign")
+def sgn(x: Tensor) -> Tensor:
+    return pointwise("sgn", x.detach())
+
+
+@rule("torch.sqrt", "Tensor.sqrt")
+def sqrt(x: Tensor) -> Tensor:
+    return unary("sqrt", x, lambda g, _, y: div(g, mul(conj(y), 2)), "y")
+
+
+@rule("torch.rsqrt", "Tensor.rsqrt")
+def rsqrt(x: Tensor) -> Tensor:
+    return unary("rsqrt", x, lambda g, _, y: mul(mul(g, -0.5), pointwise("pow", y)), "y")
+
+
+@rule("torch.exp", "Tensor.exp")
+def exp(x: Tensor) -> Tensor:
+    return unary("exp", x, lambda g, _, y: mul(g, conj(y)), "y")
+
+
+@rule("torch.log", "Tensor.log")
+def log(x: Tensor) -> Tensor:
+    return unary("log", x, lambda g, x, _: div(g, conj(x)))
+
+
+@rule("torch.sin", "Tensor.sin")
+def sin(x: Tensor) -> Tensor:
+    return unary("sin", x, lambda g, x, _: mul(g, conj(cos(x))))
+
+
+@rule("torch.cos", "Tensor.cos")
+def cos(x: Tensor) -> Tensor:
+    return unary("cos", x, lambda g, x, _: mul(g, neg(conj(sin(x)))))
+
+
+@rule("torch.cosh", "Tensor.cosh")
+def cosh(x: Tensor) -> Tensor:
+    return pointwise("cosh", x.detach())
+
+
+@rule("torch.polar")
+def polar(absolute_value: Tensor, angle: Tensor) -> Tensor:
+    if absolute_value.requires_grad or angle.requires_grad:
+        raise refused("torch.polar of tensors that need a gradient")
+    return pointwise("polar", absolute_value, angle, dtype=angle.dtype.to_complex())
+
+
+# Comparisons and choices.
+
+
+def _comparison(name: str) -> Any:
+    def compare(x: Tensor, y: Operand) -> Tensor:
+        import torch  # noqa: PLC0415
+
+        operands = [each.detach() if type(each) is Tensor else each for each in (x, y)]
+        return pointwise(name, *operands, dtype=torch.bool)
+
+    return rule(f"torch.{name}", f"Tensor.{name}")(compare)
+
+
+eq, ne, lt, le, gt, ge = (_comparison(name) for name in ("eq", "ne", "lt", "le", "gt", "ge"))
+
+
+@rule("torch.minimum", "torch.maximum", "Tensor.minimum", "Tensor.maximum")
+def minimum(x: Tensor, y: Tensor) -> Tensor:
+    """The lesser (or larger) of two tensors."""
+    of_x, of_y = x.requires_grad, y.requires_grad
+
+    def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
+        a, b = saved
+        of_other = _masked(g, a, b) if of_y else None
+        return [_masked(g, a, b) if of_x else None, of_other]
+
+    out = pointwise("minimum", x, y)
+    attach([out], [x, y], [x, y], backward)
+    return out
+
+
+def _masked(g: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Half the gradient where a = b, none where the other one is the minimum."""
+    half = div(g, 2)
+    equal = eq(a, b)
+    out = pointwise("where", equal, half, g, dtype=g.dtype)
+    return in_place("masked_fill_", out, gt(a, b))
+
+
+@rule("torch.where", "Tensor.where")
+def where(condition: Tensor, x: Operand, y: Operand) -> Tensor:
+    tensors = [each for each in (x, y) if type(each) is Tensor]
+    if any(each.requires_grad for each in tensors) and grad_enabled():
+        return _where_with_gradient(condition, x, y)
+    return pointwise("where", condition, x, y, dtype=promoted((x, y)))
+
+
+def _where_with_gradient(condition: Tensor, x: Operand, y: Operand) -> Tensor:
+    places = [i for i, each in enumerate((x, y)) if type(each) is Tensor]
+    tensors = [each for each in (x, y) if type(each) is Tensor]
+    needs = [each.requires_grad for each in tensors]
+
+    def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
+        out: list[Tensor | None] = []
+        for place, need in zip(places, needs, strict=True):
+            chosen = (g, 0) if place == 0 else (0, g)
+            out.append(pointwise("where", saved[0], *chosen, dtype=g.dtype) if need else None)
+        return out
+
+    out = pointwise("where", condition, x, y, dtype=promoted((x, y)))
+    attach([out], tensors, [condition], backward)
+    return out
+
+
+@rule("torch.masked_fill", "Tensor.masked_fill")
+def masked_fill(x: Tensor, mask: Tensor, value: Operand) -> Tensor:
+    out = pointwise("masked_fill", x, mask, dtype=x.dtype)
+    attach([out], [x], [mask], lambda saved, g: [pointwise("masked_fill", g, saved[0], dtype=g.dtype)])
+    return out
+
+
+@rule("torch.clamp_min", "Tensor.clamp_min", "torch.clamp_max", "Tensor.clamp_max")
+def clamp_min(x: Tensor, least: Operand) -> Tensor:
+    return clamp(x, least, name="clamp_min")
+
+
+@rule("torch.clamp", "Tensor.clamp", "torch.clip", "Tensor.clip")
+def clamp(x: Tensor, min: Operand = None, max: Operand = None, *, name: str = "clamp") -> Tensor:  # noqa: A002
+    if type(min) is Tensor or type(max) is Tensor:
+        raise refused("clamp with tensors as its bounds")
+    bounds = [bound for bound in (min, max) if bound is not None]
+
+    def derivative(g: Tensor, x: Tensor, _: Tensor) -> Tensor:
+        within = [pointwise("ge", x, dtype=_bool()) for _ in bounds]
+        mask = within[0] if len(within) == 1 else pointwise("logical_and", *within)
+        return pointwise("where", mask, g, dtype=g.dtype)
+
+    return unary(name, x, derivative)
+
+
+def _bool() -> Any:
+    import torch  # noqa: PLC0415
+
+    return torch.bool
+
+
+# Integers.
+
+
+def _bitwise(name: str, *names: str) -> Any:
+    return rule(*names)(lambda x, y=0: pointwise(name, x, y))
+
+
+bitwise_and = _bitwise("bitwise_and", "torch.bitwise_and", "Tensor.bitwise_and")
+bitwise_or = _bitwise("bitwise_or", "torch.bitwise_or", "Tensor.bitwise_or")
+bitwise_xor = _bitwise("bitwise_xor", "torch.bitwise_xor", "Tensor.bitwise_xor")
+bitwise_not = _bitwise("bitwise_not", "torch.bitwise_not", "Tensor.bitwise_not")
+rshift = _bitwise("__rshift__", "Tensor.__rshift__", "torch.bitwise_right_shift", "Tensor.bitwise_right_shift")
+lshift = _bitwise("__lshift__", "Tensor.__lshift__", "torch.bitwise_left_shift", "Tensor.bitwise_left_shift")
+
+
+# In place.
+
+
+def changed(x: Tensor, others: Sequence[Operand], name: str, backward: Any = None) -> Tensor:
+    """x, changed in place by a kernel; ``backward(saved, g)`` gives the gradients of x and of the tensors in ``others``."""
+    tensors = [other for other in others if type(other) is Tensor]
+    recorded = grad_enabled() and any(each.requires_grad for each in (x, *tensors))
+    if recorded and (x.is_view or backward is None):
+        raise refused(f"{name} in place on a view, or of a kind, that belongs to a graph")
+    if recorded and x.is_leaf and x.requires_grad:
+        raise RuntimeError("a leaf that requires grad is changed in place")
+    in_place(name, x, *others)
+    if recorded:
+        attach([x], [x, *tensors], [], backward)
+    return x
+
+
+@rule("Tensor.add_", "Tensor.__iadd__")
+def add_(x: Tensor, y: Operand, *, alpha: float = 1) -> Tensor:
+    return changed(x, [y], "add_", lambda _, g: [g, _scaled(g, alpha)][: 1 + (type(y) is Tensor)])
+
+
+@rule("Tensor.sub_", "Tensor.__isub__")
+def sub_(x: Tensor, y: Operand, *, alpha: float = 1) -> Tensor:
+    return changed(x, [y], "sub_", lambda _, g: [g, _scaled(neg(g), alpha)] if type(y) is Tensor else [g])
+
+
+@rule("Tensor.mul_", "Tensor.__imul__")
+def mul_(x: Tensor, y: Operand) -> Tensor:
+    return changed(x, [y], "mul_", None if type(y) is Tensor else lambda _, g: [mul(g, y)])
+
+
+@rule("Tensor.div_", "Tensor.__itruediv__")
+def div_(x: Tensor, y: Operand) -> Tensor:
+    return changed(x, [y], "div_", None if type(y) is Tensor else lambda _, g: [div(g, y)])
+
+
+def _changing(name: str) -> Any:
+    return rule(f"Tensor.{name}")(lambda x, *others, **_: changed(x, others, name))
+
+
+for _name in (
+    "neg_", "clamp_min_", "clamp_max_", "clamp_", "bitwise_and_", "bitwise_or_", "bitwise_xor_", "sqrt_", "abs_",
+    "masked_fill_", "reciprocal_", "addcmul_", "addcdiv_", "lerp_", "exp_", "pow_",
+):  # fmt: skip
+    _changing(_name)
+
+
+# Activations.
+
+
+@rule("torch.relu", "Tensor.relu", "torch.nn.functional.relu")
+def relu(x: Tensor, inplace: bool = False) -> Tensor:
+    if inplace:
+        raise refused("relu in place")
+    return unary("relu", x, lambda g, _, y: pointwise("threshold_backward", g, y, dtype=g.dtype), "y")
+
+
+@rule("torch.sigmoid", "Tensor.sigmoid", "torch.nn.functional.sigmoid")
+def sigmoid(x: Tensor) -> Tensor:
+    return unary("sigmoid", x, lambda g, _, y: pointwise("sigmoid_backward", g, y), "y")
+
+
+@rule("torch.tanh", "Tensor.tanh", "torch.nn.functional.tanh")
+def tanh(x: Tensor) -> Tensor:
+    return unary("tanh", x, lambda g, _, y: pointwise("tanh_backward", g, y), "y")
+
+
+@rule("torch.nn.functional.gelu")
+def gelu(x: Tensor, approximate: str = "none") -> Tensor:
+    return unary("gelu", x, lambda g, x, _: pointwise("gelu_backward", g, x))
+
+
+@rule("torch.nn.functional.silu")
+def silu(x: Tensor, inplace: bool = False) -> Tensor:
+    if inplace:
+        raise refused("silu in place")
+    return unary("silu", x, lambda g, x, _: pointwise("silu_backward", g, x))
+
+
+@rule("torch.ops.aten.threshold_backward.grad_input")
+def threshold_backward_into(g: Tensor, y: Tensor, threshold: float, *, grad_input: Tensor) -> Tensor:
+    """The gradient of a relu, written over ``grad_input``, which is g."""
+    return in_place("threshold_backward", grad_input, y)

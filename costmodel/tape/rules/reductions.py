@@ -1,0 +1,124 @@
+"""Rules of reductions: sums, means, extrema, norms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ..graph import attach
+from ..table import refused, rule
+from ..tape import DType
+from ..tensor import Tensor
+from .factories import filled
+from .kernels import in_place, pointwise, real_of, reduced, reduction
+from .pointwise import div, eq, mul
+from .views import expand, reshape, view
+
+
+@rule("torch.sum", "Tensor.sum")
+def sum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType = None) -> Tensor:  # noqa: A001
+    axes, before = x.axes(dim), x.sizes
+    kept, sizes = reduced(before, axes, keepdim)
+    out = reduction("sum", x, sizes, dtype or _summed(x.dtype))
+    attach([out], [x], [], lambda _, g: [expand(view(g, kept), before)])
+    return out
+
+
+def _summed(dtype: DType) -> DType:
+    if dtype.is_floating_point or dtype.is_complex:
+        return dtype
+    import torch  # noqa: PLC0415
+
+    return torch.int64
+
+
+@rule("torch.mean", "Tensor.mean")
+def mean(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType = None) -> Tensor:
+    axes, before = x.axes(dim), x.sizes
+    kept, sizes = reduced(before, axes, keepdim)
+    out = reduction("mean", x, sizes, dtype)
+    attach([out], [x], [], lambda _, g: [div(expand(view(g, kept), before), 2)])
+    return out
+
+
+@rule("torch.amax", "Tensor.amax", "torch.amin", "Tensor.amin")
+def amax(x: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+    if x.requires_grad:
+        _check_no_gradient(x, "amax")
+    return reduction("amax", x, reduced(x.sizes, x.axes(dim), keepdim)[1])
+
+
+def _check_no_gradient(x: Tensor, name: str) -> None:
+    from ..graph import grad_enabled  # noqa: PLC0415
+
+    if x.requires_grad and grad_enabled():
+        raise refused(f"the gradient of {name}")
+
+
+class Extremum(NamedTuple):
+    """What max and min over an axis return."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def _extremum(name: str) -> Any:
+    @rule(f"torch.{name}", f"Tensor.{name}")
+    def extremum(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+        if dim is None:
+            _check_no_gradient(x, name)
+            return reduction(name, x, ())
+        if type(dim) is Tensor:
+            from .pointwise import minimum  # noqa: PLC0415
+
+            return minimum(x, dim)
+        axis = x.axis(dim)
+        return Extremum(*_over_axis(name, x, axis, keepdim))
+
+    return extremum
+
+
+max, min = _extremum("max"), _extremum("min")  # noqa: A001
+
+
+def _over_axis(name: str, x: Tensor, axis: int, keepdim: bool) -> tuple[Tensor, Tensor]:
+    """The extremum over an axis; saves where each was found, in 8 bytes."""
+    import torch  # noqa: PLC0415
+
+    tape, before = x.tape, x.sizes
+    kept, sizes = reduced(before, (axis,), keepdim)
+    out, indices = x.new(sizes), x.new(sizes, torch.int64)
+    tape.kernel(name, "pointwise", [x, out, indices], flops=x.elements)
+
+    def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
+        zeros = filled("zeros", tape, before, g.dtype)
+        full = zeros if tape.in_place else g.new(before)
+        tape.kernel("scatter", "pointwise", [zeros, saved[0], g, full], flops=0)
+        return [full]
+
+    attach([out], [x], [indices], backward)
+    return out, indices
+
+
+@rule("torch.linalg.vector_norm", "torch.norm", "Tensor.norm", "torch.functional.norm")
+def norm(x: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False, *, ord: Any = 2) -> Tensor:  # noqa: A002
+    """The Euclidean norm over axes, all by default."""
+    if p not in (2, None, "fro") or ord not in (2, None):
+        raise refused(f"a norm of order {p if p not in (2, None) else ord}")
+    axes = x.axes(dim)
+    kept, sizes = reduced(x.sizes, axes, keepdim)
+
+    def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
+        x, length = saved
+        if not keepdim and len(kept) != len(length.sizes):
+            g, length = view(g, kept), view(length, kept)
+        direction = div(x, length)
+        in_place("masked_fill_", direction, eq(length, 0))
+        return [mul(g, direction)]
+
+    out = reduction("linalg_vector_norm", x, sizes, real_of(x.dtype))
+    attach([out], [x], [x, out], backward)
+    return out
+
+
+__all__ = ["pointwise", "reshape"]

@@ -1,0 +1,487 @@
+"""Rules of views, which cost nothing, and of the copies that are made where no view can show the elements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from .. import layout
+from ..graph import attach
+from ..sizes import NeedsNumber, quotient
+from ..table import refused, rule
+from ..tape import DType, Shape, Size
+from ..tensor import Tensor
+from .kernels import fits, moved, real_of
+
+Sizes = Any  # *sizes, or one tuple of them
+
+
+def _sizes(given: tuple[Any, ...]) -> Shape:
+    return tuple(given[0]) if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
+
+
+@rule("Tensor.detach", "torch.detach")
+def detach(x: Tensor) -> Tensor:
+    return x.alias()
+
+
+@rule("Tensor.data", attribute=True)
+def data(x: Tensor) -> Tensor:
+    return x.alias()
+
+
+# Axes.
+
+
+@rule("torch.permute", "Tensor.permute")
+def permute(x: Tensor, *dims: Any) -> Tensor:
+    axes = tuple(x.axis(a) for a in _sizes(dims))
+    inverse = [axes.index(i) for i in range(len(axes))]
+    plain = axes == tuple(range(len(axes)))
+    strides = x._strides if plain else tuple(x.strides[a] for a in axes)
+    out = x.view_of(tuple(x.sizes[a] for a in axes), strides)
+    attach([out], [x], [], lambda _, g: [permute(g, inverse)])
+    return out
+
+
+@rule("torch.transpose", "Tensor.transpose", "torch.swapaxes", "Tensor.swapaxes")
+def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
+    axes = list(range(x.rank))
+    first, second = x.axis(dim0), x.axis(dim1)
+    axes[first], axes[second] = axes[second], axes[first]
+    return permute(x, axes)
+
+
+@rule("torch.t", "Tensor.t")
+def t(x: Tensor) -> Tensor:
+    return transpose(x, 0, 1) if x.rank > 1 else x
+
+
+@rule("Tensor.mT", "Tensor.T", attribute=True)
+def m_t(x: Tensor) -> Tensor:
+    return transpose(x, -2, -1)
+
+
+@rule("torch.adjoint", "Tensor.adjoint")
+def adjoint(x: Tensor) -> Tensor:
+    """The conjugate transpose of the last two axes."""
+    return conj(transpose(x, -2, -1))
+
+
+@rule("Tensor.mH", "Tensor.H", attribute=True)
+def m_h(x: Tensor) -> Tensor:
+    return adjoint(x)
+
+
+@rule("torch.movedim", "Tensor.movedim", "torch.moveaxis", "Tensor.moveaxis")
+def movedim(x: Tensor, source: Any, destination: Any) -> Tensor:
+    sources = [x.axis(a) for a in ((source,) if isinstance(source, int) else source)]
+    targets = [x.axis(a) for a in ((destination,) if isinstance(destination, int) else destination)]
+    order = [a for a in range(x.rank) if a not in sources]
+    for target, moving in sorted(zip(targets, sources, strict=True)):
+        order.insert(target, moving)
+    return permute(x, order)
+
+
+@rule("torch.unsqueeze", "Tensor.unsqueeze")
+def unsqueeze(x: Tensor, dim: int) -> Tensor:
+    axis = dim + x.rank + 1 if dim < 0 else dim
+    step = x.strides[axis] * x.hints[axis] if axis < x.rank else 1
+    strides = (*x.strides[:axis], step, *x.strides[axis:])
+    out = x.view_of((*x.sizes[:axis], 1, *x.sizes[axis:]), strides)
+    attach([out], [x], [], lambda _, g: [squeeze(g, axis)])
+    return out
+
+
+@rule("torch.squeeze", "Tensor.squeeze")
+def squeeze(x: Tensor, dim: Any = None) -> Tensor:
+    gone = [a for a in x.axes(dim) if not x.tape.holds(_is_more(x.sizes[a]))]
+    kept = [a for a in range(x.rank) if a not in gone]
+    before = x.sizes
+    out = x.view_of(tuple(x.sizes[a] for a in kept), tuple(x.strides[a] for a in kept))
+    attach([out], [x], [], lambda _, g: [view(g, before)])
+    return out
+
+
+def _is_more(size: Size) -> Any:
+    return size > 1
+
+
+# Shapes.
+
+
+def _resolved_shape(x: Tensor, given: Shape) -> Shape:
+    """A shape with its -1 put in."""
+    if not any(isinstance(size, int) and size == -1 for size in given):
+        return given
+    known = [size for size in given if not (isinstance(size, int) and size == -1)]
+    missing = quotient(prod(x.sizes), prod(known))
+    return tuple(missing if isinstance(size, int) and size == -1 else size for size in given)
+
+
+def _viewed(x: Tensor, shape: Shape) -> layout.Strides | None:
+    """The strides of x in another shape; in a symbolic recording axes count as longer than 1 only where they are."""
+    hints = tuple(map(x.tape.hint, shape))
+    if x._strides is None:
+        return layout.contiguous(hints)
+    strides = layout.viewed(x.hints, x.strides, hints)
+    if strides is not None or not x.tape.symbolic:
+        return strides
+    holds = x.tape.holds
+    short = [not isinstance(size, int) and not holds(size > 1) for size in x.sizes]
+    if not any(short):
+        return None
+    sizes = [1 if one else hint for one, hint in zip(short, x.hints, strict=True)]
+    target = [1 if not isinstance(size, int) and not holds(size > 1) else x.tape.hint(size) for size in shape]
+    return layout.viewed(sizes, x.strides, target)
+
+
+@rule("torch.reshape", "Tensor.reshape")
+def reshape(x: Tensor, *shape: Sizes) -> Tensor:
+    sizes = _resolved_shape(x, _sizes(shape))
+    if fits(sizes, x.sizes):
+        return view(x, sizes)
+    strides = _viewed(x, sizes)
+    if strides is None:
+        x = clone(x, memory_format="contiguous")
+        strides = layout.contiguous(tuple(map(x.tape.hint, sizes)))
+    return _shown(x, sizes, strides)
+
+
+@rule("Tensor.reshape_as")
+def reshape_as(x: Tensor, other: Tensor) -> Tensor:
+    return reshape(x, other.sizes)
+
+
+def _shown(x: Tensor, sizes: Shape, strides: layout.Strides) -> Tensor:
+    before = x.sizes
+    out = x.view_of(sizes, strides)
+    attach([out], [x], [], lambda _, g: [reshape(g, before)])
+    return out
+
+
+@rule("Tensor.view")
+def view(x: Tensor, *shape: Any) -> Tensor:
+    if not isinstance(shape[0], (int, tuple, list)) and hasattr(shape[0], "itemsize"):
+        return _view_as_type(x, shape[0])
+    sizes = _resolved_shape(x, _sizes(shape))
+    strides = x._strides if fits(sizes, x.sizes) else _viewed(x, sizes)
+    if strides is None and not fits(sizes, x.sizes):
+        raise RuntimeError(f"no view of shape {sizes} shows a tensor of shape {x.sizes} that lies by {x.strides}")
+    return _shown(x, sizes, strides)  # type: ignore[arg-type]
+
+
+def renamed(x: Tensor, sizes: Shape) -> Tensor:
+    """x with its sizes written as ``sizes``, which are equal to its own on this way through the branches."""
+    if fits(sizes, x.sizes):
+        return x
+    strides = x._strides
+    if strides is not None and x.is_dense:
+        strides = layout.contiguous(tuple(map(x.tape.hint, sizes)), layout.order_of(strides))
+    before = x.sizes
+    out = x.view_of(sizes, strides)
+    attach([out], [x], [], lambda _, g: [renamed(g, before)])
+    return out
+
+
+@rule("Tensor.view_as")
+def view_as(x: Tensor, other: Tensor) -> Tensor:
+    return view(x, other.sizes)
+
+
+def _view_as_type(x: Tensor, dtype: DType) -> Tensor:
+    """The same bytes as elements of another type."""
+    old, new = x.dtype.itemsize, dtype.itemsize
+    if old == new:
+        return x.view_of(x.sizes, x._strides, dtype)
+    last = quotient(x.sizes[-1] * old, new)
+    sizes = (*x.sizes[:-1], last)
+    strides = None if x.is_plain else (*(stride * old // new for stride in x.strides[:-1]), 1)
+    return x.view_of(sizes, strides, dtype)
+
+
+@rule("torch.flatten", "Tensor.flatten")
+def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    if x.rank == 0:
+        return reshape(x, 1)
+    start, end = x.axis(start_dim), x.axis(end_dim)
+    if start == end:
+        return x
+    return reshape(x, (*x.sizes[:start], prod(x.sizes[start : end + 1]), *x.sizes[end + 1 :]))
+
+
+@rule("torch.unflatten", "Tensor.unflatten")
+def unflatten(x: Tensor, dim: int, sizes: Sequence[Size]) -> Tensor:
+    axis = x.axis(dim)
+    known = [size for size in sizes if size != -1]
+    inner = tuple(quotient(x.sizes[axis], prod(known)) if size == -1 else size for size in sizes)
+    return view(x, (*x.sizes[:axis], *inner, *x.sizes[axis + 1 :]))
+
+
+@rule("Tensor.expand")
+def expand(x: Tensor, *sizes: Sizes) -> Tensor:
+    given = _sizes(sizes)
+    leading = len(given) - x.rank
+    own = (1,) * leading + x.sizes
+    full = tuple(have if isinstance(size, int) and size == -1 else size for size, have in zip(given, own, strict=True))
+    steps = (0,) * leading + x.strides
+    strides = tuple(step if _same_size(a, b) else 0 for step, a, b in zip(steps, own, full, strict=True))
+    out = x.view_of(full, strides)
+    attach([out], [x], [], lambda _, g: [g])
+    return out
+
+
+def _same_size(a: Size, b: Size) -> bool:
+    return bool(a == b)
+
+
+@rule("Tensor.expand_as")
+def expand_as(x: Tensor, other: Tensor) -> Tensor:
+    return expand(x, other.sizes)
+
+
+# Parts.
+
+
+def narrowed(x: Tensor, axis: int, size: Size, step: int = 1) -> Tensor:
+    """``size`` entries of an axis, each ``step``-th."""
+    strides = x.strides if step == 1 else (*x.strides[:axis], x.strides[axis] * step, *x.strides[axis + 1 :])
+    out = x.view_of((*x.sizes[:axis], size, *x.sizes[axis + 1 :]), strides)
+    before = x.sizes
+    attach([out], [x], [], lambda _, g: [scattered(g, before, "slice_backward")])
+    return out
+
+
+@rule("torch.narrow", "Tensor.narrow")
+def narrow(x: Tensor, dim: int, start: Size, length: Size) -> Tensor:
+    return narrowed(x, x.axis(dim), length)
+
+
+@rule("torch.select", "Tensor.select")
+def select(x: Tensor, dim: int, index: int = 0) -> Tensor:
+    axis = x.axis(dim)
+    out = x.view_of((*x.sizes[:axis], *x.sizes[axis + 1 :]), (*x.strides[:axis], *x.strides[axis + 1 :]))
+    before = x.sizes
+    attach([out], [x], [], lambda _, g: [scattered(g, before, "select_backward")])
+    return out
+
+
+def scattered(g: Tensor, sizes: Shape, name: str, dtype: DType = None) -> Tensor:
+    """Zeros with a gradient written into a part of them."""
+    return moved(name, [g], sizes, dtype)
+
+
+@rule("torch.diagonal", "Tensor.diagonal")
+def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    a, b = x.axis(dim1), x.axis(dim2)
+    if offset:
+        raise refused("a diagonal beside the main one")
+    rest = [axis for axis in range(x.rank) if axis not in (a, b)]
+    size = x.sizes[a] if fits((x.sizes[a],), (x.sizes[b],)) or x.tape.holds(x.sizes[b] > x.sizes[a]) else x.sizes[b]
+    strides = (*(x.strides[axis] for axis in rest), x.strides[a] + x.strides[b])
+    out = x.view_of((*(x.sizes[axis] for axis in rest), size), strides)
+    before = x.sizes
+    attach([out], [x], [], lambda _, g: [scattered(g, before, "diagonal_backward")])
+    return out
+
+
+@rule("torch.unbind", "Tensor.unbind")
+def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    axis = x.axis(dim)
+    count, sizes = x.sizes[axis], (*x.sizes[:axis], *x.sizes[axis + 1 :])
+    if not isinstance(count, int):
+        raise NeedsNumber(f"a program goes through the {count} entries of an axis, so it must be a number")
+    strides = (*x.strides[:axis], *x.strides[axis + 1 :])
+    outs = [x.view_of(sizes, strides) for _ in range(count)]
+
+    def backward(_: object, *gradients: Tensor | None) -> list[Tensor]:
+        return [stack([_or_zeros(g, sizes, gradients) for g in gradients], axis)]
+
+    attach(outs, [x], [], backward)
+    return tuple(outs)
+
+
+def _or_zeros(g: Tensor | None, sizes: Shape, all_: Sequence[Tensor | None]) -> Tensor:
+    if g is not None:
+        return g
+    from .factories import filled  # noqa: PLC0415
+
+    like = next(each for each in all_ if each is not None)
+    return filled("zeros", like.tape, sizes, like.dtype)
+
+
+@rule("torch.split", "Tensor.split", "torch.functional.split")
+def split(x: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    axis, asked = x.axis(dim), split_size_or_sections
+    if isinstance(asked, int):
+        whole, rest = divmod(x.sizes[axis], asked)
+        asked = [asked] * whole + ([rest] if rest else [])
+    sections = list(asked)
+    outs = [x.view_of((*x.sizes[:axis], size, *x.sizes[axis + 1 :]), x.strides) for size in sections]
+    shapes = [out.sizes for out in outs]
+
+    def backward(_: object, *gradients: Tensor | None) -> list[Tensor]:
+        return [cat([_or_zeros(g, shape, gradients) for g, shape in zip(gradients, shapes, strict=True)], axis)]
+
+    attach(outs, [x], [], backward)
+    return tuple(outs)
+
+
+@rule("torch.chunk", "Tensor.chunk")
+def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    size = -(-x.sizes[x.axis(dim)] // chunks)
+    return split(x, size, dim)
+
+
+# Complex numbers.
+
+
+@rule("torch.conj", "Tensor.conj")
+def conj(x: Tensor) -> Tensor:
+    """The complex conjugate, lazily; a real tensor is its own."""
+    if not x.dtype.is_complex:
+        return x
+    out = x.alias()
+    out.conjugated = not x.conjugated
+    attach([out], [x], [], lambda _, g: [conj(g)])
+    return out
+
+
+@rule("torch.resolve_conj", "Tensor.resolve_conj")
+def resolve_conj(x: Tensor) -> Tensor:
+    return x.resolved()
+
+
+@rule("torch.real")
+def real(x: Tensor) -> Tensor:
+    """The real part, a view; a real tensor is its own."""
+    if not x.dtype.is_complex:
+        return x
+    out = x.view_of(x.sizes, tuple(2 * stride for stride in x.strides), real_of(x.dtype))
+    out.conjugated = False
+    sizes, dtype = x.sizes, x.dtype
+    attach([out], [x], [], lambda _, g: [scattered(g, sizes, "select_backward", dtype)])
+    return out
+
+
+rule("Tensor.real", attribute=True)(real)
+
+
+@rule("torch.view_as_real")
+def view_as_real(x: Tensor) -> Tensor:
+    strides = None if x._strides is None else (*(2 * stride for stride in x.strides), 1)
+    out = x.view_of((*x.sizes, 2), strides, real_of(x.dtype))
+    dtype = x.dtype
+    attach([out], [x], [], lambda _, g: [g.view_of(g.sizes[:-1], None, dtype)])
+    return out
+
+
+# Copies.
+
+
+@rule("torch.clone", "Tensor.clone")
+def clone(x: Tensor, *, memory_format: Any = None) -> Tensor:
+    x_ = x.resolved() if x.conjugated else x
+    if x_ is not x and memory_format is None:
+        return x_
+    out = x.new(x.sizes, strides=_strides_for(x, memory_format))
+    x.tape.kernel("clone", "pointwise", [x, out], flops=0)
+    attach([out], [x], [], lambda _, g: [g])
+    return out
+
+
+def _strides_for(x: Tensor, memory_format: Any) -> layout.Strides | None:
+    name = str(memory_format)
+    if name.endswith("channels_last"):
+        return layout.contiguous(x.hints, layout.CHANNELS_LAST)
+    if name.endswith("contiguous") or name.endswith("contiguous_format"):
+        return None
+    return None if x._strides is None else layout.like(x.hints, x.strides)
+
+
+@rule("Tensor.contiguous")
+def contiguous(x: Tensor, *, memory_format: Any = "contiguous") -> Tensor:
+    order = layout.CHANNELS_LAST if str(memory_format).endswith("channels_last") else None
+    if not x.conjugated and (x.is_plain if order is None else layout.is_contiguous(x.hints, x.strides, order)):
+        return x
+    return clone(x, memory_format=memory_format)
+
+
+@rule("torch.stack")
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    first = tensors[0]
+    axis = dim + first.rank + 1 if dim < 0 else dim
+    out = moved("stack", tensors, (*first.sizes[:axis], len(tensors), *first.sizes[axis:]))
+    attach([out], tensors, [], lambda _, g: unbind(g, axis))
+    return out
+
+
+@rule("torch.cat", "torch.concat", "torch.concatenate")
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    first = tensors[0]
+    axis = first.axis(dim)
+    sizes = [tensor.sizes[axis] for tensor in tensors]
+    shape = (*first.sizes[:axis], sum(sizes), *first.sizes[axis + 1 :])
+    out = first.new(shape)
+    if all(layout.is_channels_last(tensor.hints, tensor.strides) for tensor in tensors):
+        out._strides = layout.contiguous(out.hints, layout.CHANNELS_LAST)
+    out.tape.kernel("cat", "pointwise", [*tensors, out], flops=0)
+    needs = [tensor.requires_grad for tensor in tensors]
+
+    def backward(_: object, g: Tensor) -> list[Tensor | None]:
+        return [narrowed(g, axis, size) if need else None for size, need in zip(sizes, needs, strict=True)]
+
+    attach([out], tensors, [], backward)
+    return out
+
+
+@rule("torch.flip", "Tensor.flip")
+def flip(x: Tensor, *dims: Any) -> Tensor:
+    x = x.resolved()
+    out = x.new(x.sizes, strides=None if x._strides is None else layout.like(x.hints, x.strides))
+    x.tape.kernel("flip", "pointwise", [x, out], flops=0)
+    attach([out], [x], [], lambda _, g: [flip(g, *dims)])
+    return out
+
+
+@rule("Tensor.copy_")
+def copy_(x: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
+    from .indexing import written  # noqa: PLC0415
+
+    return written(x, source)
+
+
+@rule("Tensor.to")
+def to(x: Tensor, *args: Any, dtype: DType = None, memory_format: Any = None, **_: Any) -> Tensor:
+    for argument in args:
+        if type(argument) is Tensor:
+            dtype = argument.dtype
+        elif hasattr(argument, "itemsize"):
+            dtype = argument
+    if dtype is None or dtype is x.dtype:
+        return x if memory_format is None else contiguous(x, memory_format=memory_format)
+    before = x.dtype
+    x_ = x.resolved()
+    out = x.new(x.sizes, dtype, _strides_for(x_, memory_format))
+    x.tape.kernel("_to_copy", "pointwise", [x_, out], flops=0)
+    attach([out], [x], [], lambda _, g: [to(real(g) if g.dtype.is_complex and not before.is_complex else g, before)])
+    return out
+
+
+def _converts(name: str, dtype: str) -> None:
+    @rule(f"Tensor.{name}")
+    def convert(x: Tensor) -> Tensor:
+        import torch  # noqa: PLC0415
+
+        return to(x, getattr(torch, dtype))
+
+
+for _name, _dtype in {"float": "float32", "double": "float64", "bfloat16": "bfloat16", "half": "float16",
+                      "long": "int64", "int": "int32", "bool": "bool"}.items():  # fmt: skip
+    _converts(_name, _dtype)
+
+
+@rule("Tensor.type_as")
+def type_as(x: Tensor, other: Tensor) -> Tensor:
+    return to(x, other.dtype)

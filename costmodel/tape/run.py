@@ -1,0 +1,253 @@
+"""A torch program on a tape: modules with tensors without values in place of their parameters and buffers."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from . import table
+from .graph import attach
+from .tape import Tape
+from .tensor import Tensor
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+PARAMETER_TRANSFORM = "parameter_transform"
+HERE = __name__.rpartition(".")[0].removesuffix(".tape")
+
+
+@contextmanager
+def recording(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
+    """Let torch programs run on ``tape``: factories make tensors on it, autograd functions are recorded.
+
+    Args:
+        tape: where they are recorded.
+        module: one whose parameters and buffers lie on it meanwhile; all of it is put back, whatever happens.
+    """
+    import torch  # noqa: PLC0415
+    from torch.overrides import TorchFunctionMode  # noqa: PLC0415
+
+    class Door(TorchFunctionMode):
+        """Hands every torch function to its rule."""
+
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            return _enter(function, args, kwargs or {})
+
+    if torch.is_autocast_enabled("cpu"):
+        raise ValueError("a recording is of full precision; leave torch.autocast first")
+    with ExitStack() as stack:
+        tapes = table.recordings()
+        tapes.append(tape)
+        stack.callback(tapes.pop)
+        stack.enter_context(_functions_recorded(torch.autograd.Function))
+        if module is not None:
+            stack.enter_context(_on_tape(module, tape))
+        stack.enter_context(Door())  # type: ignore[no-untyped-call]
+        yield
+
+
+def _enter(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A torch function's rule; without one the function itself, if all that it makes is no tensor."""
+    of_function = table.RULES.get(function)
+    if of_function is not None:
+        return table.apply(of_function, args, kwargs)
+    if any(type(value) is Tensor for value in _leaves((args, kwargs))):
+        return table.call(function, args, kwargs)  # which raises
+    out = function(*args, **kwargs)
+    if any(type(value) is not Tensor and _is_tensor(value) for value in _leaves(out)):
+        raise table.unruled(table.name_of(function))
+    return out
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if type(value) in (tuple, list):
+        for each in value:
+            yield from _leaves(each)
+    else:
+        yield value
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, sys.modules["torch"].Tensor)
+
+
+@contextmanager
+def _on_tape(module: nn.Module, tape: Tape) -> Iterator[None]:
+    """Parameters and buffers replaced, the parameter transformations marked; every attribute put back afterwards."""
+    before = [(each, dict(each.__dict__), _containers(each)) for each in module.modules()]
+    try:
+        for each in module.modules():
+            for held in (each._parameters, each._buffers):
+                for name, tensor in held.items():
+                    if tensor is not None:
+                        held[name] = constant(tensor, tape)  # type: ignore[assignment]
+        mark_transforms(module)
+        yield
+    finally:
+        for each, attributes, containers in before:
+            each.__dict__.clear()
+            each.__dict__.update(attributes)
+            for name, held in containers.items():
+                getattr(each, name).clear()
+                getattr(each, name).update(held)
+
+
+def _containers(module: nn.Module) -> dict[str, dict[str, Any]]:
+    return {name: dict(getattr(module, name)) for name in ("_parameters", "_buffers", "_modules")}
+
+
+def mark_transforms(module: nn.Module) -> None:
+    """Let what a layer does to its parameters count as that part: by its method ``parameter_transform``, if it has one."""
+    for each in module.modules():
+        transform = getattr(each, PARAMETER_TRANSFORM, None)
+        if transform is not None:
+            each.__dict__[PARAMETER_TRANSFORM] = _marked(transform)
+
+
+def _marked(transform: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(transform)
+    def marked(*args: Any, **kwargs: Any) -> Any:
+        tape = table.active()
+        before, tape.part = tape.part, "parameter"
+        try:
+            return transform(*args, **kwargs)
+        finally:
+            tape.part = before
+
+    return marked
+
+
+def constant(tensor: torch.Tensor, tape: Tape) -> Tensor:
+    """What stands for a real tensor: one that was there before the recording, with its strides and storage."""
+    if type(tensor) is Tensor:
+        return tensor
+    _, known = tape.constants.get(id(tensor), (None, None))
+    out: Tensor | None = None if known is None else known()
+    if out is None:
+        real = tensor.untyped_storage()
+        key = "storage", real._cdata
+        if key not in tape.constants:
+            tape.constants[key] = real, tape.existing(real.nbytes())
+        out = Tensor(tape, tuple(tensor.shape), tensor.dtype, tape.constants[key][1], tuple(tensor.stride()))
+        if tensor.requires_grad:
+            if not tensor.is_leaf:
+                raise ValueError(f"a tensor of shape {tuple(tensor.shape)} belongs to a graph outside the recording")
+            out.require_grad()
+        tape.constants[id(tensor)] = tensor, weakref.ref(out)
+    return out
+
+
+class Context:
+    """An autograd Function's ``ctx`` on the tape."""
+
+    def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
+        self.needs_input_grad = needs_input_grad
+        self._kept: tuple[Tensor | None, ...] = ()
+        self._not_differentiable: set[int] = set()
+        self._materialize = True
+
+    def save_for_backward(self, *tensors: Any) -> None:
+        """Keep tensors for the backward."""
+        self._kept = tuple(tensors)
+
+    def mark_non_differentiable(self, *tensors: Tensor) -> None:
+        """Outputs that get no gradient."""
+        self._not_differentiable = {id(tensor) for tensor in tensors}
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Whether a missing gradient is given as zeros."""
+        self._materialize = value
+
+
+@contextmanager
+def _functions_recorded(function: Any) -> Iterator[None]:
+    """Record autograd Functions by their own forward and backward: ``apply`` itself asks no tensor."""
+    original = function.__dict__["apply"]
+
+    @classmethod  # type: ignore[misc]
+    def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        if table.recordings() and any(type(value) is Tensor for value in args):
+            return _record_function(cls, args, kwargs)
+        return original.__get__(None, cls)(*args, **kwargs)
+
+    function.apply = apply
+    try:
+        yield
+    finally:
+        function.apply = original
+
+
+def _record_function(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    import torch  # noqa: PLC0415
+
+    places = [i for i, value in enumerate(args) if type(value) is Tensor]
+    inputs = [args[i] for i in places]
+    context = Context(tuple(type(value) is Tensor and value.requires_grad for value in args))
+    with torch.no_grad():
+        if cls.setup_context is torch.autograd.Function.setup_context:
+            result = cls.forward(context, *args, **kwargs)
+        else:
+            result = cls.forward(*args, **kwargs)
+            cls.setup_context(context, args, result)
+    outputs = list(result) if isinstance(result, tuple) else [result]
+    for i, output in enumerate(outputs):
+        if any(output is value for value in inputs):  # autograd returns a view of an input that is returned
+            outputs[i] = output.alias()
+    kept, context._kept = context._kept, ()
+    differentiable = [o for o in outputs if type(o) is Tensor and id(o) not in context._not_differentiable]
+    described = [(o.sizes, o.dtype) for o in outputs if type(o) is Tensor]
+    chosen = [i for i, o in enumerate(outputs) if any(o is d for d in differentiable)]
+    count = len(outputs)
+
+    def backward(saved: tuple[Tensor | None, ...], *gradients: Tensor | None) -> list[Tensor | None]:
+        full: list[Tensor | None] = [None] * count
+        for i, gradient in zip(chosen, gradients, strict=True):
+            full[i] = gradient
+        del gradients
+        if context._materialize:
+            from .rules.factories import filled  # noqa: PLC0415
+
+            tape = inputs_tape[0]
+            full = [filled("zeros", tape, *described[i]) if g is None else g for i, g in enumerate(full)]
+        context.saved_tensors = saved
+        results = cls.backward(context, *full)
+        del context.saved_tensors
+        results = results if isinstance(results, tuple) else (results,)
+        return [results[i] for i in places]
+
+    inputs_tape = [inputs[0].tape]
+    attach(differentiable, inputs, kept, backward)
+    return tuple(outputs) if isinstance(result, tuple) else outputs[0]
+
+
+def whereabouts() -> str:
+    """The module of the network and the line of code that are running, for an error's message."""
+    import torch  # noqa: PLC0415
+
+    modules: list[Any] = []
+    line = ""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        package = frame.f_globals.get("__name__", "")
+        own = package.startswith((HERE, "torch.", "contextlib")) or package == "torch"
+        if not line and not own:
+            line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        subject = frame.f_locals.get("self")
+        if isinstance(subject, torch.nn.Module) and not any(subject is each for each in modules):
+            modules.append(subject)
+        frame = frame.f_back
+    where = ""
+    if modules:
+        root, innermost = modules[-1], modules[0]
+        path = next((name for name, each in root.named_modules() if each is innermost), "")
+        where = f" in {type(innermost).__name__}" + (f" ({path})" if path else "")
+    return where + (f" at {line}" if line else "")

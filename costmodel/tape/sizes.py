@@ -1,0 +1,56 @@
+"""Sizes: what is done with them alike whether they are ints or SymPy expressions, and how torch code sees them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .tape import Size, Tape
+
+
+class NeedsNumber(ValueError):
+    """A program loops over a size, or computes with its value, and the size is a symbol."""
+
+
+def as_torch(size: Size, tape: Tape) -> Any:
+    """A size as torch code may see it: an int, or a torch.SymInt whose comparisons ask the tape."""
+    number = as_int(size)
+    if number is not None:
+        return number
+    import torch  # noqa: PLC0415
+
+    from .symbols import Node  # noqa: PLC0415
+
+    return torch.SymInt(Node(size, tape))
+
+
+def as_int(size: Size) -> int | None:
+    """The number behind a size, None where there is none."""
+    if isinstance(size, int):
+        return size
+    return int(size) if size.is_Integer else None
+
+
+def same(a: Size, b: Size) -> bool:
+    """Whether two sizes are equal, however they are written."""
+    if a == b or (isinstance(a, int) and isinstance(b, int)):
+        return bool(a == b)
+    return _equal(a, b)
+
+
+@lru_cache(maxsize=4096)
+def _equal(a: Any, b: Any) -> bool:
+    import sympy  # noqa: PLC0415
+
+    return sympy.expand(a - b) == 0
+
+
+def quotient(a: Size, b: Size) -> Size:
+    """a / b for sizes of which one divides the other."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a // b
+    import sympy  # noqa: PLC0415
+
+    ratio = sympy.sympify(a) / b
+    return ratio if ratio.as_numer_denom()[1] == 1 else sympy.cancel(ratio)

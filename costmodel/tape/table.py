@@ -1,0 +1,228 @@
+"""The table of rules: what each torch function does on the tape.
+
+A rule has the signature of its torch function and takes tensors without values: it allocates what the function
+allocates, records the kernels that it runs and what its backward keeps and runs, and returns what it returns. A function
+without a rule is an error that names it, the module and the line, never zero.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from .tape import Tape
+    from .tensor import Tensor
+
+Rule = Callable[..., Any]
+Declared = TypeVar("Declared", bound=Rule)
+
+FAMILIES = (
+    "attributes", "convolution", "factories", "fourier", "indexing", "linalg", "losses", "normalisation", "padding",
+    "pointwise", "pooling", "random", "reductions", "views",
+)  # fmt: skip
+
+
+class UnruledFunction(ValueError):
+    """A torch function that has no rule was met in a recording."""
+
+
+class Rules(Mapping[Any, Rule]):
+    """The rules by torch function; they are read at first use, as torch is."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, Rule] = {}
+        self._attributes: set[str] = set()
+        self._own: dict[Any, Rule] = {}
+        self._index: dict[Any, Rule] | None = None
+
+    def declare(self, *names: str, attribute: bool = False) -> Callable[[Declared], Declared]:
+        """Make the decorated function the rule of torch functions.
+
+        Args:
+            names: "torch.relu" and the like; "Tensor.relu" for a method of torch.Tensor.
+            attribute: whether the names are attributes of torch.Tensor, not methods.
+        """
+
+        def add(rule: Declared) -> Declared:
+            for name in names:
+                if name in self._named:
+                    raise ValueError(f"{name} has a rule already")
+                self._named[name] = rule
+                if attribute:
+                    self._attributes.add(name.removeprefix("Tensor."))
+            return rule
+
+        return add
+
+    def register(self, function: Any, rule: Rule) -> None:
+        """Add a rule of your own, or put it in place of one.
+
+        Args:
+            function: a torch function or method: ``torch.sinh``, ``torch.Tensor.sinh``, ``torch.nn.functional.gelu``.
+            rule: takes the same arguments, with tensors without values.
+
+        Example:
+            >>> import torch
+            >>> from lipcost.costmodel import RULES
+            >>> from lipcost.costmodel.tape.rules.pointwise import unary
+            >>> RULES.register(torch.sinh, lambda x: unary("sinh", x, lambda g, x, y: g * x.cosh()))
+            >>> torch.sinh in RULES
+            True
+        """
+        if not callable(function):
+            raise ValueError(f"a rule is of a torch function, got {function!r}")
+        self._own[function] = rule
+
+    def method(self, name: str) -> Rule:
+        """The rule of a method or attribute of torch.Tensor, by its name."""
+        rule = self._named.get(f"Tensor.{name}")
+        if self._own or rule is None:
+            import torch  # noqa: PLC0415
+
+            function = getattr(torch.Tensor, name, None)
+            if function is None:
+                raise AttributeError(f"torch.Tensor has no attribute {name!r}")
+            rule = self._own.get(function, rule)
+            if rule is None:
+                raise unruled(f"torch.Tensor.{name}")
+        return rule
+
+    def is_attribute(self, name: str) -> bool:
+        """Whether it is read without a call."""
+        return name in self._attributes
+
+    def __getitem__(self, function: Any) -> Rule:
+        if function in self._own:
+            return self._own[function]
+        if self._index is None:
+            self._index = self._resolved()
+        return self._index[function]
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._index is None:
+            self._index = self._resolved()
+        return iter(self._index | self._own)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _resolved(self) -> dict[Any, Rule]:
+        """The torch functions behind the names; one that this version of torch does not have is left out."""
+        import torch  # noqa: PLC0415
+
+        for family in FAMILIES:
+            import_module(f".rules.{family}", __package__)
+        index = {}
+        for name, rule in self._named.items():
+            function: Any = torch
+            try:
+                for part in name.removeprefix("torch.").split("."):
+                    function = getattr(function, part)
+            except AttributeError:
+                continue
+            if name.removeprefix("Tensor.") in self._attributes:
+                function = function.__get__
+            index[function] = rule
+        return index
+
+
+RULES = Rules()
+rule = RULES.declare
+
+PLAIN: set[type] = {int, float, bool, complex, type(None), str}  # arguments that rules take as they come
+
+
+class _Active(threading.local):
+    tapes: list[Tape]
+
+    def __init__(self) -> None:
+        self.tapes = []
+
+
+_ACTIVE = _Active()
+
+
+def active() -> Tape:
+    """The tape of the recording that runs."""
+    return _ACTIVE.tapes[-1]
+
+
+def recordings() -> list[Tape]:
+    """The tapes of this thread's recordings, the innermost last."""
+    return _ACTIVE.tapes
+
+
+def call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Do on the tape what torch code asked of a torch function."""
+    try:
+        of_function = RULES[function]
+    except KeyError:
+        raise unruled(name_of(function)) from None
+    return apply(of_function, args, kwargs)
+
+
+def apply(of_function: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Apply a rule to what torch code passed."""
+    values = [value if type(value) in PLAIN else admitted(value) for value in args]
+    if not kwargs:
+        return of_function(*values)
+    return of_function(*values, **{name: admitted(value) for name, value in kwargs.items()})
+
+
+def admitted(value: Any) -> Any:
+    """An argument as rules take it: symbolic sizes as expressions, real tensors as constants of the recording."""
+    kind = type(value)
+    if kind in PLAIN:
+        return value
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(admitted, value)) if kind in (tuple, list) else tuple(map(admitted, value))
+    if kind is slice:
+        return slice(admitted(value.start), admitted(value.stop), admitted(value.step))
+    if kind.__name__ == "SymInt":
+        return value.node.expr
+    if kind.__module__.startswith("torch") and isinstance(value, _torch().Tensor):
+        return lift(value, active())
+    return value
+
+
+def lift(value: Any, tape: Tape) -> Tensor:
+    """A real tensor that a program brings along, as one that was there before the recording."""
+    from .run import constant  # noqa: PLC0415
+
+    out = constant(value, tape)
+    tape.lifted[id(out)] = out  # the program keeps it
+    return out
+
+
+def _torch() -> Any:
+    return sys.modules["torch"]
+
+
+def name_of(function: Any) -> str:
+    """How a torch function is called in code."""
+    name = getattr(function, "__name__", None) or str(function)
+    for where in ("torch.nn.functional", "torch", "torch.linalg", "torch.fft", "torch.special"):
+        if getattr(sys.modules.get(where), name, None) is function:
+            return f"{where}.{name}"
+    if getattr(_torch().Tensor, name, None) is function:
+        return f"torch.Tensor.{name}"
+    resolved = _torch().overrides.resolve_name(function)
+    return str(resolved or name)
+
+
+def unruled(name: str) -> UnruledFunction:
+    """The error for a function without a rule: its name, the module and the line that called it."""
+    from .run import whereabouts  # noqa: PLC0415
+
+    return UnruledFunction(f"no rule for {name}{whereabouts()}; add one with lipcost.costmodel.RULES.register")
+
+
+def refused(what: str) -> UnruledFunction:
+    """The error for a use of a function that its rule does not cover."""
+    from .run import whereabouts  # noqa: PLC0415
+
+    return UnruledFunction(f"no rule for {what}{whereabouts()}")

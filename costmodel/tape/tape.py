@@ -1,0 +1,155 @@
+"""The tape: what a program allocates, releases and computes, in order.
+
+* ``events``: every allocation (+1, storage) and release (-1, storage). A storage is released when the last tensor that
+  refers to it goes, as in PyTorch: the program's own local variables decide, through CPython's reference counts.
+* ``operations``: every kernel, with its class, MACs, FLOPs, bytes moved, phase, and the part of a layer that it is of.
+
+Sizes are Python ints (a prediction) or SymPy expressions (a formula); the program is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+Size = Any  # an int, or a SymPy expression with integer values
+Shape = tuple[Size, ...]
+DType = Any  # a torch.dtype, which this module need not import
+
+
+class Operation(NamedTuple):
+    """One kernel: its ATen name, where it ran and what it cost."""
+
+    name: str
+    cls: str  # conv, matmul, fft, inverse or pointwise
+    phase: str  # forward, backward or optimizer
+    part: str  # input or parameter
+    macs: Size
+    flops: Size
+    traffic: Size  # bytes read and written
+    variant: str  # complex; 1x1 for a convolution whose output is one pixel; or nothing
+    steps: Size  # that wait for each other: the order of the matrices that are inverted, else 1
+
+
+class Storage:
+    """A piece of memory.
+
+    Attributes:
+        nbytes: its size.
+        users: how many tensors refer to it.
+        category: what it turned out to be, for a network's peak.
+        version: how often it was written to in place.
+    """
+
+    __slots__ = ("category", "nbytes", "users", "version")
+
+    def __init__(self, nbytes: Size) -> None:
+        self.nbytes = nbytes
+        self.users = 0
+        self.category = "temporaries"
+        self.version = 0
+
+
+class Tape:
+    """A recording of one program.
+
+    Args:
+        in_place: whether gradients that meet are summed in place, as plain eager mode does where nothing else refers
+            to the first of them; False follows what autograd does under any active TorchDispatchMode.
+        decide: answers a branch condition between symbols; None where all sizes are numbers.
+        hint: a number for a symbolic size, by which strides are compared.
+
+    Attributes:
+        events, operations: see the module.
+        base: storages that were there before the events.
+        constants: what stands for the real tensors of a program, by their identity.
+        lifted: of these, the ones that no module holds.
+        phase, part: of the operations that come.
+        nodes: how many steps of a backward graph were recorded, which orders them.
+    """
+
+    def __init__(
+        self,
+        in_place: bool = True,
+        decide: Callable[[Any], bool] | None = None,
+        hint: Callable[[Any], int] | None = None,
+    ) -> None:
+        self.in_place, self.decide, self._hint = in_place, decide, hint
+        self.events: list[tuple[int, Storage]] = []
+        self.operations: list[Operation] = []
+        self.base: list[Storage] = []
+        self.constants: dict[Any, Any] = {}
+        self.lifted: dict[int, Tensor] = {}
+        self.phase, self.part, self.nodes = "forward", "input", 0
+        self._nbytes: dict[tuple[Shape, int], Size] = {}
+
+    @property
+    def symbolic(self) -> bool:
+        """Whether sizes may be symbols."""
+        return self.decide is not None
+
+    def holds(self, condition: Any) -> bool:
+        """Whether ``condition`` is true: every branch between sizes asks through here."""
+        return bool(condition) if self.decide is None else self.decide(condition)
+
+    def hint(self, size: Size) -> int:
+        """A number for a size: itself, or for a symbolic one a number that unequal sizes do not share."""
+        return size if self._hint is None or isinstance(size, int) else self._hint(size)
+
+    def nbytes(self, shape: Shape, itemsize: int) -> Size:
+        """Bytes of a tensor; remembered, as products of symbols take time."""
+        key = shape, itemsize
+        if key not in self._nbytes:
+            self._nbytes[key] = prod(shape) * itemsize
+        return self._nbytes[key]
+
+    def existing(self, nbytes: Size) -> Storage:
+        """A storage that is there before the recording."""
+        storage = Storage(nbytes)
+        self.base.append(storage)
+        return storage
+
+    def allocate(self, nbytes: Size) -> Storage:
+        """A new storage."""
+        storage = Storage(nbytes)
+        self.events.append((1, storage))
+        return storage
+
+    def release(self, storage: Storage) -> None:
+        """Called when the last tensor of ``storage`` is gone."""
+        self.events.append((-1, storage))
+
+    def restart(self) -> None:
+        """Forget all but what is alive, which becomes the base."""
+        alive = dict.fromkeys(self.base)
+        for sign, storage in self.events:
+            if sign > 0:
+                alive[storage] = None
+            else:
+                del alive[storage]
+        self.base = list(alive)
+        self.events, self.operations = [], []
+
+    def kernel(
+        self,
+        name: str,
+        cls: str,
+        tensors: Sequence[Tensor],
+        *,
+        macs: Size = 0,
+        flops: Size | None = None,
+        variant: str = "",
+        steps: Size = 1,
+    ) -> None:
+        """Record a kernel that reads and writes ``tensors`` (one that it updates in place is named twice)."""
+        traffic: Size = 0
+        for tensor in tensors:
+            traffic += tensor.nbytes
+        if tensors[0].dtype.is_complex:
+            variant = "complex"
+        flops = 2 * macs if flops is None else flops
+        self.operations.append(Operation(name, cls, self.phase, self.part, macs, flops, traffic, variant, steps))

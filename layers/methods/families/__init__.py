@@ -1,0 +1,1 @@
+"""Bases of methods that have most of their computation in common."""

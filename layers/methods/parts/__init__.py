@@ -1,0 +1,1 @@
+"""Computations that methods are made of; none knows a layer."""

@@ -1,1 +1,0 @@
-"""The layers and networks as published, by which comparisons are reproduced: LAYERS["lot/published"] and so on."""
