@@ -100,8 +100,8 @@ class Program:
         module: an nn.Module, or a function of the tape that builds one; then its parameters have no values at all.
         sizes: of the input, the batch first.
         dtype: of the input; None for that of the module's first parameter.
-        train: whether the module is in training mode, and its gradients are recorded; None leaves the mode of each of
-            its parts as it is and records gradients.
+        train: whether the module is in training mode and its gradients are recorded; None records them too, with
+            each of its parts in the mode that it is in.
         input_gradient: whether the input's gradient is wanted.
     """
 

@@ -47,6 +47,7 @@ def recording(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
         tapes.append(tape)
         stack.callback(tapes.pop)
         stack.enter_context(_functions_recorded(torch.autograd.Function))
+        stack.enter_context(_hooks_refused(torch.autograd.graph.saved_tensors_hooks))
         if module is not None:
             stack.enter_context(_on_tape(module, tape))
         stack.enter_context(Door())  # type: ignore[no-untyped-call]
@@ -56,14 +57,27 @@ def recording(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
 def _enter(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A torch function's rule; without one the function itself, if all that it makes is no tensor."""
     of_function = table.RULES.get(function)
-    if of_function is not None:
+    recorded = any(type(value) is Tensor for value in _leaves((args, kwargs)))
+    if of_function is not None and (recorded or not _importing()):
         return table.apply(of_function, args, kwargs)
-    if any(type(value) is Tensor for value in _leaves((args, kwargs))):
-        return table.call(function, args, kwargs)  # which raises
+    if recorded:
+        raise table.unruled(table.name_of(function))
     out = function(*args, **kwargs)
+    if _importing():
+        return out
     if any(type(value) is not Tensor and _is_tensor(value) for value in _leaves(out)):
         raise table.unruled(table.name_of(function))
     return out
+
+
+def _importing() -> bool:
+    """Whether a module is being imported, whose constants are no part of the program."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _leaves(value: Any) -> Iterator[Any]:
@@ -184,6 +198,23 @@ def _functions_recorded(function: Any) -> Iterator[None]:
         yield
     finally:
         function.apply = original
+
+
+@contextmanager
+def _hooks_refused(hooks: Any) -> Iterator[None]:
+    """Refuse what changes how a graph keeps its tensors: checkpointing, offloading."""
+    original = hooks.__enter__
+
+    def refuse(self: Any) -> Any:
+        if table.recordings():
+            raise table.refused("torch.autograd.graph.saved_tensors_hooks (torch.utils.checkpoint uses it)")
+        return original(self)
+
+    hooks.__enter__ = refuse
+    try:
+        yield
+    finally:
+        hooks.__enter__ = original
 
 
 def _record_function(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -79,6 +79,7 @@ class Rules(Mapping[Any, Rule]):
 
     def method(self, name: str) -> Rule:
         """The rule of a method or attribute of torch.Tensor, by its name."""
+        self._read()
         rule = self._named.get(f"Tensor.{name}")
         if self._own or rule is None:
             import torch  # noqa: PLC0415
@@ -96,22 +97,18 @@ class Rules(Mapping[Any, Rule]):
         return name in self._attributes
 
     def __getitem__(self, function: Any) -> Rule:
-        if function in self._own:
-            return self._own[function]
-        if self._index is None:
-            self._index = self._resolved()
-        return self._index[function]
+        return self._own[function] if function in self._own else self._read()[function]
 
     def __iter__(self) -> Iterator[Any]:
-        if self._index is None:
-            self._index = self._resolved()
-        return iter(self._index | self._own)
+        return iter(self._read() | self._own)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def _resolved(self) -> dict[Any, Rule]:
+    def _read(self) -> dict[Any, Rule]:
         """The torch functions behind the names; one that this version of torch does not have is left out."""
+        if self._index is not None:
+            return self._index
         import torch  # noqa: PLC0415
 
         for family in FAMILIES:
@@ -127,6 +124,7 @@ class Rules(Mapping[Any, Rule]):
             if name.removeprefix("Tensor.") in self._attributes:
                 function = function.__get__
             index[function] = rule
+        self._index = index
         return index
 
 
