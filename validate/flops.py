@@ -312,16 +312,20 @@ class DispatchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not func.is_view and not (written and self._uncounted.issuperset(map(id, written))):
             outputs = {argument.name for argument in func._schema.arguments if argument.is_out}
             read = _tensors((args, {name: value for name, value in kwargs.items() if name not in outputs}))
-            self._count(func, args, read, written)
+            self._count(func, args, read, written, out)
         return out
 
-    def _count(self, func: Any, args: tuple[Any, ...], read: Sequence[Tensor], written: Sequence[Tensor]) -> None:
+    def _count(
+        self, func: Any, args: tuple[Any, ...], read: Sequence[Tensor], written: Sequence[Tensor], out: Any
+    ) -> None:
         name = func.name().partition(".")[0]
         rule = RULES.get(name)
         if rule is None:
             raise ValueError(f"operator {name} has no FLOP rule; lipcost.validate.flops.RULES has: {', '.join(RULES)}")
         if rule == "metadata":
             return
+        if rule == "conv_backward":  # a backend may give the weight's gradient with the bias's, asked or not
+            written = [t for t, wanted in zip(out, args[10], strict=True) if wanted]
         if rule in ("conv", "conv_backward", "matmul"):
             macs = _macs(rule, args[1:] if name in ADDED else args, written[0])  # what is added comes first
             self.macs += macs

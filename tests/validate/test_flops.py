@@ -172,6 +172,16 @@ def test_normalisations_poolings_and_draws():
     assert (m.flops_forward["pointwise"], m.flops_backward["pointwise"]) == (0, 4 * n)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_that_nobody_asked_for_are_not_counted(dtype):
+    layer, x = nn.Conv2d(8, 8, 3, dtype=dtype), torch.ones(2, 8, 9, 9, dtype=dtype)
+    layer.weight.requires_grad_(False)
+    m = measure_flops(layer, x)
+    y = 2 * 8 * 7 * 7
+    assert m.macs_backward == m.macs_forward
+    assert m.bytes_moved_backward == dtype.itemsize * (y + x.numel() + layer.weight.numel() + x.numel() + 8)
+
+
 def test_products_of_vectors():
     a, v = torch.ones(3, 5), torch.ones(5)
     assert (count(torch.mv, a, v).macs, count(torch.dot, v, v).macs, count(torch.vdot, v, v).macs) == (15, 5, 5)
