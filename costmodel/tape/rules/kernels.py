@@ -63,6 +63,13 @@ def moved(name: str, tensors: Sequence[Tensor], sizes: Shape, dtype: DType = Non
     return out
 
 
+def image_strides(x: Tensor, sizes: Shape) -> layout.Strides | None:
+    """The strides of an image batch of ``sizes`` that a kernel makes of x: channels lie innermost if they do in x."""
+    if x._strides is None or not layout.is_channels_last(x.hints, x.strides):
+        return None
+    return layout.contiguous(tuple(map(x.tape.hint, sizes)), layout.CHANNELS_LAST)
+
+
 def broadcast(*shapes: Shape) -> Shape:
     """The common shape of broadcast operands."""
     rank = max(map(len, shapes))
