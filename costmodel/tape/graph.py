@@ -97,7 +97,7 @@ def run_backward(root: Tensor, gradient: Tensor, accumulate: bool = False) -> di
     start, index = root.edge
     waiting = _dependencies(root)
     arrived: dict[Node, list[Tensor | None]] = {start: [None] * start.outputs}
-    arrived[start][index] = gradient.alias()
+    arrived[start][index] = _another(gradient)
     ready = [(-start.order, id(start), start)]
     results: dict[Node, Tensor] = {}
     with torch.no_grad():
@@ -130,7 +130,7 @@ def _run(node: Node, gradients: list[Tensor | None]) -> list[Tensor | None]:
             continue
         if output.sizes != node.shapes[i] or output.dtype is not node.dtypes[i]:
             output = output.fitted(node.shapes[i], node.dtypes[i])
-        outputs[i] = output if output.memory.users == 1 else output.alias()
+        outputs[i] = output if output.memory.users == 1 else _another(output)
         del output
     gradients.clear()
     node.saved = ()
@@ -168,8 +168,16 @@ def _route(
     return ready
 
 
+def _another(gradient: Tensor) -> Tensor:
+    """Another reference to a gradient. It is no view: one keeps what it shows, so that nothing is added to it in place."""
+    out = gradient.alias()
+    out.is_view = gradient.is_view
+    return out
+
+
 def _accumulate(tape: Tape, old: Tensor, new: Tensor) -> Tensor:
-    total: Any = old.add_(new) if tape.in_place and old.memory.users == 1 and old.is_dense else old + new
+    alone = old.memory.users == 1 and not old.is_view
+    total: Any = old.add_(new) if tape.in_place and alone and old.is_dense else old + new
     return total  # type: ignore[no-any-return]
 
 

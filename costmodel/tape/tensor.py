@@ -175,7 +175,8 @@ class Tensor(torch.Tensor):
             raise RuntimeError(f"a gradient of shape {self.sizes} reached an input of shape {sizes}")
         if leading == 0 and not self.tape.holds(prod(self.sizes[i] for i in axes) > 1):
             return self
-        return reshape(sum_over(self, axes, keepdim=True), sizes)
+        total = sum_over(self, axes, keepdim=True)
+        return reshape(total, sizes) if leading else total
 
     def in_layout(self, strides: layout.Strides | None) -> Tensor:
         """Itself, or a copy where it lies unlike a parameter of ``strides``: what autograd puts into ``.grad``."""

@@ -17,7 +17,9 @@ from .views import narrowed, reshape
 F = "torch.nn.functional"
 
 
-def _activation(kernel: str, keeps: str, *names: str, over: tuple[str, ...] = (), gradient: str = "") -> Any:
+def _activation(
+    kernel: str, keeps: str, *names: str, over: tuple[str, ...] = (), gradient: str = "", copied: bool = False
+) -> Any:
     """The rule of an activation.
 
     Args:
@@ -26,6 +28,7 @@ def _activation(kernel: str, keeps: str, *names: str, over: tuple[str, ...] = ()
         names: of the torch functions.
         over: of the torch functions that work in place; then the gradient reads the output.
         gradient: the name of the gradient's kernel.
+        copied: whether the gradient reads a copy of the input where it works in place.
     """
     gradient = gradient or f"{kernel}_backward"
 
@@ -33,7 +36,8 @@ def _activation(kernel: str, keeps: str, *names: str, over: tuple[str, ...] = ()
         return pointwise(gradient, *((saved, g) if gradient == "threshold_backward" else (g, saved)), dtype=g.dtype)
 
     def in_its_place(x: Tensor, *_: Any, **__: Any) -> Tensor:
-        return changed(x, [], f"{kernel}_", (lambda saved, g: [of(saved[0], g)]) if over else None, [x])
+        backward = (lambda saved, g: [of(saved[0], g)]) if over else None
+        return changed(x, [], f"{kernel}_", backward, [x], copied=copied)
 
     @rule(*names)
     def activation(x: Tensor, *_: Any, inplace: bool = False, **__: Any) -> Tensor:
@@ -54,16 +58,16 @@ threshold = _activation("threshold", "x", f"{F}.threshold", "torch.threshold", g
 leaky_relu = _activation("leaky_relu", "x", f"{F}.leaky_relu", over=(f"{F}.leaky_relu_",))
 elu = _activation("elu", "x", f"{F}.elu", f"{F}.selu", "torch.selu", over=(f"{F}.elu_", "torch.selu_"))
 celu = _activation("celu", "x", f"{F}.celu", "torch.celu", over=("torch.celu_",), gradient="elu_backward")
-hardtanh = _activation("hardtanh", "x", f"{F}.hardtanh", f"{F}.relu6", over=(f"{F}.hardtanh_",))
+hardtanh = _activation("hardtanh", "x", f"{F}.hardtanh", f"{F}.relu6", over=(f"{F}.hardtanh_",), copied=True)
 sigmoid = _activation(
     "sigmoid", "y", "torch.sigmoid", "Tensor.sigmoid", f"{F}.sigmoid", over=("torch.sigmoid_", "Tensor.sigmoid_")
 )
 tanh = _activation("tanh", "y", "torch.tanh", "Tensor.tanh", f"{F}.tanh", over=("torch.tanh_", "Tensor.tanh_"))
 gelu = _activation("gelu", "x", f"{F}.gelu")
-silu = _activation("silu", "x", f"{F}.silu")
-mish = _activation("mish", "x", f"{F}.mish")
+silu = _activation("silu", "x", f"{F}.silu", over=("torch._C._nn.silu_",), copied=True)
+mish = _activation("mish", "x", f"{F}.mish", over=("torch._C._nn.mish_",), copied=True)
 softplus = _activation("softplus", "x", f"{F}.softplus")
-hardswish = _activation("hardswish", "x", f"{F}.hardswish")
+hardswish = _activation("hardswish", "x", f"{F}.hardswish", over=("torch._C._nn.hardswish_",), copied=True)
 hardsigmoid = _activation("hardsigmoid", "x", f"{F}.hardsigmoid")
 softshrink = _activation("softshrink", "x", f"{F}.softshrink")
 hardshrink = _activation("hardshrink", "x", f"{F}.hardshrink", "Tensor.hardshrink")

@@ -12,20 +12,33 @@ from ..table import refused, rule
 from ..tensor import Tensor
 from .kernels import Operand, in_place
 from .pointwise import _scaled, div, mul, neg
+from .views import clone
 
 Backward = Callable[[Sequence[Tensor], Tensor], "Sequence[Tensor | None]"]
 
 
 def changed(
-    x: Tensor, others: Sequence[Operand], name: str, backward: Backward | None = None, saved: Sequence[Tensor] = ()
-) -> Tensor:
-    """x, changed in place by a kernel; ``backward(saved, g)`` gives the gradients of x and of the tensors in ``others``."""
+    x: Tensor, others: Sequence[Operand], name: str, backward: Backward | None = None, saved: Sequence[Tensor] = (),
+    *, copied: bool = False,
+) -> Tensor:  # fmt: skip
+    """x, changed in place by a kernel.
+
+    Args:
+        x: what is changed.
+        others: what else the kernel reads.
+        name: of the kernel.
+        backward: ``backward(saved, g)`` gives the gradients of x and of the tensors in ``others``.
+        saved: what it reads.
+        copied: whether it reads a copy of x from before instead.
+    """
     tensors = [other for other in others if type(other) is Tensor]
     recorded = torch.is_grad_enabled() and any(each.requires_grad for each in (x, *tensors))
     if recorded and (x.is_view or backward is None):
         raise refused(f"{name} in place on a view, or of a kind, that belongs to a graph")
     if recorded and x.is_leaf and x.requires_grad:
         raise RuntimeError("a leaf that requires grad is changed in place")
+    if recorded and copied:
+        saved = [clone(x.alias())]
     in_place(name, x, *others)
     if recorded:
         assert backward is not None

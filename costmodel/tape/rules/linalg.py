@@ -170,9 +170,9 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     if _is_tall(a, b):
         return _as_tall(a, b)
     if ranks == (3, 3) and not fits(a.sizes[:1], b.sizes[:1]):
-        if a.sizes[0] == 1 and a.requires_grad:
+        if a.sizes[0] == 1 and _asks_for_gradient(a):
             return matmul(squeeze(a, 0), b)
-        if b.sizes[0] == 1 and b.requires_grad:
+        if b.sizes[0] == 1 and _asks_for_gradient(b):
             return matmul(a, squeeze(b, 0))
     lead = broadcast(a.sizes[:-2], b.sizes[:-2])
     count = prod(lead)
@@ -191,12 +191,20 @@ def _is_tall(a: Tensor, b: Tensor) -> bool:
     stack, other = (a, b) if a.rank >= b.rank else (transpose(b.alias(), -2, -1), a)
     if stack.rank <= 2 or other.rank > 2:
         return False
-    if other.requires_grad:
+    if _asks_for_gradient(other):
         return True
     if a.rank == 2:
         return False
     hints, strides = stack.hints, stack.strides
     return all(strides[i] == strides[i + 1] * hints[i + 1] for i in range(stack.rank - 2))
+
+
+def _asks_for_gradient(x: Tensor) -> bool:
+    """Whether torch's ``x.requires_grad`` is true: under no_grad too it is of a view of a parameter."""
+    if x.requires_grad or not x.is_view:
+        return x.requires_grad
+    owners = [known() for _, known in x.tape.constants.values() if callable(known)]
+    return any(each is not None and each.memory is x.memory and each.requires_grad for each in owners)
 
 
 def _as_tall(a: Tensor, b: Tensor) -> Tensor:
@@ -225,10 +233,11 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     summed = sorted(set("".join(labels)) - set(result))
     order = [*result, *summed]
     a, b = (_aligned(x, own, order) for x, own in zip(tensors, labels, strict=True))
-    for i in range(len(result), len(order)):  # an axis of only one of them is summed beforehand
-        in_a, in_b = (order[i] in own for own in labels)
-        if in_a != in_b:
-            a, b = (sum_over(a, i, True), b) if in_a else (a, sum_over(b, i, True))
+    for i, own in enumerate(labels):  # axes of only one of them are summed beforehand
+        other = labels[1 - i]
+        alone = [axis for axis in range(len(result), len(order)) if order[axis] in own and order[axis] not in other]
+        if alone:
+            a, b = (sum_over(a, alone, True), b) if i == 0 else (a, sum_over(b, alone, True))
     if not any(order[i] in labels[0] and order[i] in labels[1] for i in range(len(result), len(order))):
         return _without(mul(a, b), len(result))
     return _without(_contracted(a, b, len(result)), len(result))
@@ -253,9 +262,6 @@ def _contracted(a: Tensor, b: Tensor, kept: int) -> Tensor:
     holds = a.tape.holds
     long_a, long_b = ([not _is_one(size) and holds(size > 1) for size in x.sizes] for x in (a, b))
     summed = list(range(kept, a.rank))
-    for i in summed:
-        if long_a[i] != long_b[i]:
-            raise refused("einsum over an axis that one of them repeats")
     both = [i for i in range(kept) if long_a[i] and long_b[i]]
     of_a = [i for i in range(kept) if long_a[i] and not long_b[i]]
     of_b = [i for i in range(kept) if not long_a[i]]

@@ -9,6 +9,7 @@ import torch
 
 from ..graph import attach
 from ..table import refused, rule
+from ..tape import Storage, Tape, pinned
 from ..tensor import Tensor
 from .factories import filled
 from .kernels import Operand, broadcast, in_place, pointwise, promoted, real_of
@@ -264,10 +265,16 @@ def where(condition: Tensor, x: Operand, y: Operand) -> Tensor:
     first = type(x) is Tensor
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
-        sides = [(g, 0), (0, g)] if len(needs) > 1 else [(g, 0) if first else (0, g)]
-        return [_chosen(saved[0], *side, g.dtype) if need else None for side, need in zip(sides, needs, strict=True)]
+        tape = g.tape
+        sides = [True, False] if len(needs) > 1 else [first]
+        gradients: list[Tensor | None] = []
+        for side, need in zip(sides, needs, strict=True):
+            none = _number(tape, g.dtype) if need else g
+            gradients.append(_chosen(saved[0], *((g, none) if side else (none, g)), g.dtype) if need else None)
+        return gradients
 
-    out = _chosen(condition, x, y, dtype)
+    both = [each if type(each) is Tensor else _number(condition.tape, dtype) for each in (x, y)]
+    out = _chosen(condition, *both, dtype)
     attach([out], tensors, [condition], backward)
     return out
 
@@ -276,6 +283,15 @@ def _chosen(condition: Tensor, x: Operand, y: Operand, dtype: Any) -> Tensor:
     """The kernel; it takes a number as a tensor without axes."""
     both = [each if type(each) is Tensor else filled("scalar_tensor", condition.tape, (), dtype) for each in (x, y)]
     return pointwise("where", condition, *both, dtype=dtype)
+
+
+def _number(tape: Tape, dtype: Any) -> Tensor:
+    """A number as a tensor without axes; but under a dispatch mode it is one of the host's, in no figure of memory."""
+    if not tape.in_place:
+        return filled("scalar_tensor", tape, (), dtype)
+    out = Tensor(tape, (), dtype, pinned(Storage(0)))
+    tape.kernel("scalar_tensor", "pointwise", [out], flops=0)
+    return out
 
 
 @rule("torch.masked_fill", "Tensor.masked_fill")

@@ -14,7 +14,9 @@ def _dropped(x: Tensor, noise: Tensor, p: float, inplace: bool) -> Tensor:
     """x times a draw of zeros and ones, scaled."""
     in_place("bernoulli_", noise)
     in_place("div_", noise)
-    return changed(x, [noise], "mul_") if inplace else mul(x, noise)
+    if inplace:
+        return changed(x, [noise], "mul_", lambda saved, g: [mul(g, saved[0]), None], [noise])
+    return mul(x, noise)
 
 
 @rule("torch.nn.functional.dropout", "torch.dropout")

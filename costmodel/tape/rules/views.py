@@ -298,10 +298,17 @@ def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     outs = [x.view_of(sizes, strides) for _ in range(count)]
 
     def backward(_: object, *gradients: Tensor | None) -> list[Tensor]:
-        return [stack([_or_zeros(g, sizes, gradients) for g in gradients], axis)]
+        like = next(g for g in gradients if g is not None)
+        return [stack([_repeated_zero(like, sizes) if g is None else g for g in gradients], axis)]
 
     attach(outs, [x], [], backward)
     return tuple(outs)
+
+
+def _repeated_zero(like: Tensor, sizes: Shape) -> Tensor:
+    from .factories import filled  # noqa: PLC0415
+
+    return expand(filled("zeros", like.tape, (), like.dtype), sizes)
 
 
 def _or_zeros(g: Tensor | None, sizes: Shape, all_: Sequence[Tensor | None]) -> Tensor:
@@ -415,6 +422,11 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     first = tensors[0]
     axis = dim + first.rank + 1 if dim < 0 else dim
     out = moved("stack", tensors, (*first.sizes[:axis], len(tensors), *first.sizes[axis:]))
+    if axis < first.rank and all(layout.is_channels_last(each.hints, each.strides) for each in tensors):
+        step = first.hints[axis]  # as one that is cut after joining
+        joined = (*first.hints[:axis], step * len(tensors), *first.hints[axis + 1 :])
+        strides = layout.contiguous(joined, layout.CHANNELS_LAST)
+        out._strides = (*strides[:axis], step * strides[axis], *strides[axis:])
     attach([out], tensors, [], lambda _, g: unbind(g, axis))
     return out
 

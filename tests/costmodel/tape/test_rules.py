@@ -81,7 +81,8 @@ IN_PLACE: dict[str, Callable[..., Any]] = {
     "method relu_": lambda x: (2 * x).relu_(), "leaky_relu_": lambda x: F.leaky_relu(2 * x, 0.2, inplace=True),
     "elu_": lambda x: F.elu(2 * x, inplace=True), "hardtanh_": lambda x: F.hardtanh(2 * x, inplace=True),
     "relu6_": lambda x: F.relu6(2 * x, inplace=True), "celu_": lambda x: F.celu(2 * x, inplace=True),
-    "sigmoid_": lambda x: (2 * x).sigmoid_(), "tanh_": lambda x: (2 * x).tanh_(), "add_": lambda x: (2 * x).add_(x),
+    "silu_": lambda x: F.silu(2 * x, inplace=True), "mish_": lambda x: F.mish(2 * x, inplace=True),
+    "hardswish_": lambda x: F.hardswish(2 * x, inplace=True), "sigmoid_": lambda x: (2 * x).sigmoid_(), "tanh_": lambda x: (2 * x).tanh_(), "add_": lambda x: (2 * x).add_(x),
     "sub_": lambda x: (2 * x).sub_(x), "mul_": lambda x: (2 * x).mul_(3), "div_": lambda x: (2 * x).div_(3),
     "dropout_": lambda x: F.dropout(2 * x, 0.3, inplace=True),
 }  # fmt: skip
@@ -116,7 +117,11 @@ IMAGE: dict[str, Callable[..., Any]] = {
     "flatten": lambda x: x.flatten(1) * 2, "mT": lambda x: x.mT * x, "permute": lambda x: x.permute(0, 2, 3, 1) * 2,
     "expand": lambda x: x[:, :1].expand(-1, 3, -1, -1) + 1, "contiguous": lambda x: x.contiguous() * 2,
     "channels last": lambda x: x.contiguous(memory_format=torch.channels_last) * 2, "double": lambda x: x.double() * 2,
-    "unbind": lambda x: x.unbind(1)[0] * 2, "broadcast": lambda x: x * x.mean((2, 3), keepdim=True),
+    "unbind": lambda x: x.unbind(1)[0] * 2, "split": lambda x: x.split(2, 1)[0] * 2,
+    "stack behind": lambda x: torch.stack([x, x * 2], 1), "stack inside": lambda x: torch.stack([x, x * 2], -1),
+    "a view of a sum": lambda x: x.flatten(1) * 3 + (x * 2).flatten(1),
+    "a sum of views": lambda x: (x * 2).flatten(1) + x.flatten(1) * 3, "twice": lambda x: x + x.mT + x,
+    "broadcast": lambda x: x * x.mean((2, 3), keepdim=True),
     "diagonal": lambda x: x.diagonal(dim1=2, dim2=3) * 2, "transform": lambda x: torch.fft.rfft2(x).real * 2,
 }  # fmt: skip
 
