@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sympy
 
-from ..checks import METHODS, channels, check_mode, check_quantity, lookup, one_of, positive, resolve_counts
+from ..checks import channels, check_mode, check_quantity, lookup, one_of, positive, resolve_counts
 from ..layer_cost import predict
 from .closed_form import SIDES, SIZES, Setting, closed_form
 from .symbols import C_IN, C_OUT, B, C, H, K, M, S, option_symbol

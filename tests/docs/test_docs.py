@@ -47,7 +47,7 @@ def differences(page: Path) -> list[Difference]:
     text, namespace = page.read_text(encoding="utf-8"), {"__name__": "__main__"}
     found: list[Difference] = []
     with ExitStack() as stack:
-        for added_to in (registry.CLASSES, RULES._own):
+        for added_to in (registry.CLASSES, RULES._read()):
             stack.enter_context(mock.patch.dict(added_to))
         for module in added_modules(text):
             stack.callback(sys.modules.pop, module, None)

@@ -9,8 +9,8 @@ from typing import Any
 
 from .. import layout
 from ..graph import attach
-from ..table import rule
 from ..sizes import same
+from ..table import rule
 from ..tape import DType, Shape, Size
 from ..tensor import Tensor
 from .factories import filled
