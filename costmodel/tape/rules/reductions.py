@@ -43,9 +43,19 @@ def mean(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType = No
 
 @rule("torch.amax", "Tensor.amax", "torch.amin", "Tensor.amin")
 def amax(x: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
-    if x.requires_grad:
-        _check_no_gradient(x, "amax")
-    return reduction("amax", x, reduced(x.sizes, x.axes(dim), keepdim)[1])
+    """An extremum, whose gradient is shared by all places where it is found."""
+    axes = x.axes(dim)
+    kept, sizes = reduced(x.sizes, axes, keepdim)
+
+    def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
+        x, extremum = saved
+        mask = eq(view(extremum, kept), x)
+        share = div(view(g, kept), sum(mask, axes, True))
+        return [mul(share, mask)]
+
+    out = reduction("amax", x, sizes)
+    attach([out], [x], [x, out], backward)
+    return out
 
 
 def _check_no_gradient(x: Tensor, name: str) -> None:
