@@ -17,8 +17,8 @@ PACKAGES = ("cli", "costmodel", "layers", "validate")
 REGISTRY = "layers/methods/registry.py"
 MODULE = "layers/methods/tenth.py"
 
-# A kernel of low rank, as a matrix (c_out, c_in·k²) brought near an orthogonal one and divided by k. It has what methods
-# have: a second parameter, an iteration count, a size of its own, a promise, a look.
+# A kernel of low rank, as a matrix (c_out, c_in·k²) brought near an orthogonal one and divided by k. It has what
+# methods have: a second parameter, an iteration count, a size of its own, a promise, a look.
 METHOD = '''
 """Tenth: a kernel of low rank whose matrix is made orthogonal by Björck's iteration."""
 
