@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from .checks import PARTS, channels, check_mode, lookup, positive, resolve_counts, sides, torch_dtype
+from .checks import PARTS, channels, check_mode, lookup, placement, positive, resolve_counts, sides, torch_dtype
 from .tape import Tape
 from .tape.recording import COUNTED, Program, Recording, record_call
 from .tape.sizes import as_torch
@@ -178,9 +178,7 @@ def builder(
     options: dict[str, Any],
 ) -> Callable[[Tape], LipschitzConv2d]:
     """What builds the layer on a tape; sizes may be symbols."""
-    extra: dict[str, Any] = {"stride": stride} if stride != 1 else {}
-    if padding_mode is not None:
-        extra["padding_mode"] = padding_mode
+    extra = placement(cls, stride, padding_mode)
 
     def build(tape: Tape) -> LipschitzConv2d:
         sizes = (as_torch(size, tape) for size in (c_in, c_out, k))
