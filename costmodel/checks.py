@@ -93,6 +93,11 @@ def positive(name: str, value: Any) -> int:
     return int(value)
 
 
+def all_positive(**given: Any) -> list[Any]:
+    """The values as ints, each as of :func:`positive`; None stays None."""
+    return [None if value is None else positive(name, value) for name, value in given.items()]
+
+
 def check_quantity(quantity: str, part: str | None) -> None:
     """Raise ValueError unless ``quantity`` is one, and has parts if ``part`` is given."""
     one_of("quantity", quantity, QUANTITIES)

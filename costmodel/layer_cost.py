@@ -6,7 +6,18 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from .checks import PARTS, channels, check_mode, lookup, placement, positive, resolve_counts, sides, torch_dtype
+from .checks import (
+    PARTS,
+    all_positive,
+    channels,
+    check_mode,
+    lookup,
+    placement,
+    positive,
+    resolve_counts,
+    sides,
+    torch_dtype,
+)
 from .tape import Tape
 from .tape.recording import COUNTED, Program, Recording, record_call
 from .tape.sizes import as_torch
@@ -127,11 +138,11 @@ def predict(
         28032
     """
     b = positive("b", b)
-    h, w = (positive(name, side) for name, side in zip(("h", "w"), sides(s, h, w), strict=True))
+    h, w = sides(*all_positive(s=s, h=h, w=w))
     train = check_mode(mode) == "train"
     if isinstance(method, str):
         cls = lookup(method)
-        c_in, c_out = (positive(name, n) for name, n in zip(("c_in", "c_out"), channels(c, c_in, c_out), strict=True))
+        c_in, c_out = channels(*all_positive(c=c, c_in=c_in, c_out=c_out))
         options = resolve_counts(cls, options)
         build = builder(cls, c_in, c_out, positive("k", k), stride, padding_mode, bias, dtype, options)
         program = Program(build, (b, c_in, h, w), None, train, train)
