@@ -6,7 +6,18 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from .checks import PARTS, channels, check_mode, lookup, positive, resolve_counts, sides, torch_dtype
+from .checks import (
+    PARTS,
+    all_positive,
+    channels,
+    check_mode,
+    lookup,
+    placement,
+    positive,
+    resolve_counts,
+    sides,
+    torch_dtype,
+)
 from .tape import Tape
 from .tape.recording import COUNTED, Recording
 from .tape.sizes import as_torch
@@ -129,11 +140,11 @@ def predict(
     from .tape.program import Program, record_call  # noqa: PLC0415  (it needs torch, for which a refusal must not wait)
 
     b = positive("b", b)
-    h, w = (positive(name, side) for name, side in zip(("h", "w"), sides(s, h, w), strict=True))
+    h, w = sides(*all_positive(s=s, h=h, w=w))
     train = check_mode(mode) == "train"
     if isinstance(method, str):
         cls = lookup(method)
-        c_in, c_out = (positive(name, n) for name, n in zip(("c_in", "c_out"), channels(c, c_in, c_out), strict=True))
+        c_in, c_out = channels(*all_positive(c=c, c_in=c_in, c_out=c_out))
         options = resolve_counts(cls, options)
         build = builder(cls, c_in, c_out, positive("k", k), stride, padding_mode, bias, dtype, options)
         program = Program(build, (b, c_in, h, w), None, train, train)
@@ -180,9 +191,7 @@ def builder(
     options: dict[str, Any],
 ) -> Callable[[Tape], LipschitzConv2d]:
     """What builds the layer on a tape; sizes may be symbols."""
-    extra: dict[str, Any] = {"stride": stride} if stride != 1 else {}
-    if padding_mode is not None:
-        extra["padding_mode"] = padding_mode
+    extra = placement(cls, stride, padding_mode)
 
     def build(tape: Tape) -> LipschitzConv2d:
         sizes = (as_torch(size, tape) for size in (c_in, c_out, k))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .checks import positive
 from .devices.device import Device, as_device
 from .devices.roofline import Seconds, seconds, tally
 from .layer_cost import CLASSES, Mode
@@ -144,7 +145,7 @@ def predict_network(
         >>> p.parameter_bytes, p.optimizer_bytes
         (100482048, 100482048)
     """
-    device = as_device(device)
+    b, device = positive("b", b), as_device(device)
     task = workload(
         network,
         method,

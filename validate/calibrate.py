@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils import collect_env
 from torch.utils.benchmark import Timer
 
-from lipcost.costmodel.devices import Device, Figure, Kind
+from lipcost.costmodel.devices.device import Device, Figure, Kind
 
 Progress = Callable[[str, int, int], None]
 Stage = tuple[int, int, int]  # (b, c, s)

@@ -67,8 +67,8 @@ def formula(
     check_quantity(quantity, part)
     names = (*SIZES, *SIDES)
     sizes = {name: positive(name, value) for name, value in fixed.items() if name in names}
-    counts = {name: value for name, value in fixed.items() if name not in names}
-    resolve_counts(cls, counts)
+    given = {name: value for name, value in fixed.items() if name not in names}
+    counts = {name: value for name, value in resolve_counts(cls, given).items() if name in given}
     rectangular = rectangular or "c_in" in sizes or "c_out" in sizes
     _check_sizes(cls, sizes, rectangular)
     if "c_in" in sizes and sizes["c_in"] == sizes.get("c_out"):

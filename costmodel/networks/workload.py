@@ -117,7 +117,9 @@ def _network(network: Any, method: str | None, dtype: str, settings: dict[str, A
         raise ValueError(f"the network {network!r} needs a method")
     name = find_network(network)
     counts = {name: value for name, value in given.items() if name not in ("classes", "width", "bias")}
-    resolve_counts(lookup(method), counts)
+    resolved = resolve_counts(lookup(method), counts)
+    given |= {name: resolved[name] for name in counts}
+    given |= {name: positive(name, given[name]) for name in ("classes", "width") if name in given}
 
     def build(_: Tape) -> Any:
         from lipcost.layers import conv_net  # noqa: PLC0415

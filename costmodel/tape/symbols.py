@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def floored(ratio: Any) -> Any:
-    """The floor of a ratio of integers; ⌊(n+1)/2⌋ is written as n - ⌊n/2⌋."""
+    """The floor of a ratio of integers; ⌊(n+1)/2⌋ is written as n - ⌊n/2⌋, and likewise for every odd number."""
 
     def written(argument: Any) -> Any:
-        half, rest = argument.as_coeff_Add()
-        if half == sympy.Rational(1, 2) and (2 * rest).is_integer:
-            return 2 * rest - sympy.floor(rest)
+        offset, rest = argument.as_coeff_Add()
+        if (2 * offset).is_integer and not offset.is_integer and (2 * rest).is_integer:
+            return offset - sympy.Rational(1, 2) + 2 * rest - sympy.floor(rest)
         return sympy.floor(argument)
 
     return sympy.floor(ratio).replace(sympy.floor, written)

@@ -413,7 +413,7 @@ ENOUGH = 3  # times that a loop runs at least, from where on every pass costs th
 
 def counts(method: str) -> dict[str, sympy.Symbol]:
     """The method's iteration counts, as formulas name them."""
-    return {name: sympy.Symbol(name, integer=True, positive=True) for name in METHODS[method].options}
+    return {name: sympy.Symbol(name, integer=True, positive=True) for name in METHODS[method].counts}
 
 
 def in_symbols(method: str) -> Theory:
@@ -503,9 +503,9 @@ def test_order_of_memory(method: str) -> None:
 def test_numbers(method: str, k: int) -> None:
     """Where sizes coincide, c_in and c_out differ, and loops run once or twice."""
     channels = [(4, 4)] if METHODS[method].square else [(4, 4), (3, 5), (6, 2)]
-    passes = [1, 2, ENOUGH + 1] if METHODS[method].options else [1]
+    passes = [1, 2, ENOUGH + 1] if METHODS[method].counts else [1]
     for (c_in, c_out), s, count in product(channels, [5, 8], passes):
-        numbers = {name: count + i for i, name in enumerate(METHODS[method].options)}
+        numbers = {name: count + i for i, name in enumerate(METHODS[method].counts)}
         sizes = {"b": 3, "s": s, "c_in": c_in, "c_out": c_out, "k": k}
         expected = THEORY[method](Layer(**sizes), **numbers)
         train = predict(method, **sizes, **numbers)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lipcost.costmodel import METHODS, QUANTITIES, evaluate, formula, predict
-from lipcost.costmodel._symbols import C_IN, C_OUT, B, C, K, S, option_symbol
+from lipcost.costmodel.formulas.symbols import C_IN, C_OUT, B, C, K, S, option_symbol
 
 BYTES = tuple(q for q in QUANTITIES if q.endswith("_bytes"))
 
