@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import sympy
 
-from ..tape.sizes import NeedsNumber
+from ..tape.sizes import Mismatch, NeedsNumber
 from ..tape.table import UnruledFunction
 from .symbols import C_IN, C_OUT, B, C, H, K, M, S, option_symbol
 from .vectorised import compiled
@@ -109,7 +109,7 @@ def explore(run: Callable[[Callable[[Any], bool]], Result], grid: Grid) -> dict[
 
         try:
             result = run(decide)
-        except (NeedsNumber, UnruledFunction):
+        except (Mismatch, NeedsNumber, UnruledFunction):
             raise
         except ValueError as refusal:
             error = refusal

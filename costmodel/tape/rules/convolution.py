@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import layout
 from ..graph import attach
+from ..sizes import Mismatch, fit
 from ..table import rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
@@ -28,6 +29,9 @@ def _convolve(
     count: int, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> Tensor:
     """x (b, c_in, …) with weight (c_out, c_in/g, …): (b, c_out, …) in b·P·c_out·K·c_in/g MACs."""
+    if x.rank != count + 2:
+        raise Mismatch(f"a convolution over {count} axes takes inputs of rank {count + 2}, got shape {x.sizes}")
+    fit(x.sizes[1], weight.sizes[1] * groups, "channels of a convolution's input and kernel")
     kernel = weight.sizes[2:]
     strides, dilations = _each(stride, count), _each(dilation, count)
     if isinstance(padding, str):
@@ -40,6 +44,8 @@ def _convolve(
         (n + 2 * p - d * (k - 1) - 1) // s + 1
         for n, p, d, k, s in zip(x.sizes[2:], _each(padding, count), dilations, kernel, strides, strict=True)
     )
+    if any(isinstance(side, int) and side < 1 for side in out_sides):
+        raise Mismatch(f"a kernel of {kernel} is larger than the padded image {x.sizes[2:]}")
     sizes = (x.sizes[0], weight.sizes[0], *out_sides)
     return _convolution(x, weight, bias, sizes, macs=prod(sizes) * prod(weight.sizes[1:]))
 
@@ -80,6 +86,7 @@ def conv_transpose2d(
             _each(output_padding, 2), strict=True,
         )
     )  # fmt: skip
+    fit(x.sizes[1], weight.sizes[0], "channels of a transposed convolution's input and kernel")
     sizes = (x.sizes[0], weight.sizes[1] * groups, *sides)
     return _convolution(x, weight, bias, sizes, macs=prod(x.sizes) * prod(weight.sizes[1:]))
 

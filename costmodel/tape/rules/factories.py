@@ -114,3 +114,15 @@ def _new(name: str, kernel: bool = True) -> Any:
 
 new_empty = _new("empty", kernel=False)
 new_zeros, new_ones, new_full = (_new(name) for name in ("zeros", "ones", "full"))
+
+
+# Initial values are none of a recording's: a module that is built on a tape has none.
+INITIALISATIONS = (
+    "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_", "orthogonal_", "sparse_",
+    "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_",
+)  # fmt: skip
+
+
+@rule(*(f"torch.nn.init.{name}" for name in INITIALISATIONS))
+def initialise(tensor: Tensor, *_: Any, **__: Any) -> Tensor:
+    return tensor

@@ -251,7 +251,12 @@ def _masked(g: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return in_place("masked_fill_", out, gt(a, b))
 
 
-@rule("torch.where", "Tensor.where")
+@rule("Tensor.where")
+def where_of(x: Tensor, condition: Tensor, y: Operand) -> Tensor:
+    return where(condition, x, y)
+
+
+@rule("torch.where")
 def where(condition: Tensor, x: Operand, y: Operand) -> Tensor:
     dtype = promoted((x, y))
     tensors = [each for each in (x, y) if type(each) is Tensor]
