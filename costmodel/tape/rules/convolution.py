@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import layout
 from ..graph import attach
-from ..sizes import Mismatch, fit
+from ..sizes import Mismatch, fit, halved
 from ..table import rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
@@ -37,9 +37,9 @@ def _convolve(
     if isinstance(padding, str):
         spans = [d * (k - 1) for d, k in zip(dilations, kernel, strict=True)]
         if padding == "same" and any(x.tape.holds(_odd(span)) for span in spans):
-            widths = [w for span in reversed(spans) for w in (span // 2, span - span // 2)]
+            widths = [w for span in reversed(spans) for w in (halved(span), span - halved(span))]
             x, spans = constant_pad(x, widths), [0] * count
-        padding = tuple(span // 2 for span in spans) if padding == "same" else 0
+        padding = tuple(halved(span) for span in spans) if padding == "same" else 0
     out_sides = tuple(
         (n + 2 * p - d * (k - 1) - 1) // s + 1
         for n, p, d, k, s in zip(x.sizes[2:], _each(padding, count), dilations, kernel, strides, strict=True)

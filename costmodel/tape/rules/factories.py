@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ..sizes import halved
 from ..table import active, rule
 from ..tape import DType, Shape, Tape
 from ..tensor import Tensor
@@ -80,7 +81,7 @@ def fftfreq(n: Any, d: float = 1.0, *, dtype: DType = None, **_: Any) -> Tensor:
 
 @rule("torch.fft.rfftfreq", factory=True)
 def rfftfreq(n: Any, d: float = 1.0, *, dtype: DType = None, **_: Any) -> Tensor:
-    return filled("fft_rfftfreq", active(), (n // 2 + 1,), dtype or _default())
+    return filled("fft_rfftfreq", active(), (halved(n) + 1,), dtype or _default())
 
 
 def _like(name: str, kernel: bool = True) -> Any:
