@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..sizes import half
 from ..table import active, rule
 from ..tape import DType, Shape, Tape
 from ..tensor import Tensor
@@ -84,7 +85,7 @@ def fftfreq(n: Any, d: float = 1.0, *, dtype: DType = None, **_: Any) -> Tensor:
 
 @rule("torch.fft.rfftfreq")
 def rfftfreq(n: Any, d: float = 1.0, *, dtype: DType = None, **_: Any) -> Tensor:
-    return filled("fft_rfftfreq", active(), (n // 2 + 1,), dtype or _default())
+    return filled("fft_rfftfreq", active(), (half(n) + 1,), dtype or _default())
 
 
 def _like(name: str, kernel: bool = True) -> Any:
