@@ -19,7 +19,7 @@ from .checks import (
     torch_dtype,
 )
 from .tape import Tape
-from .tape.recording import COUNTED, Program, Recording, record_call
+from .tape.recording import COUNTED, Recording
 from .tape.sizes import as_torch
 
 if TYPE_CHECKING:
@@ -137,6 +137,8 @@ def predict(
         >>> predict("aol", b=1, h=8, w=6, c_in=3, c_out=8, k=4, stride=2, padding_mode="zeros").macs_forward
         28032
     """
+    from .tape.program import Program, record_call  # noqa: PLC0415  (it needs torch, for which a refusal must not wait)
+
     b = positive("b", b)
     h, w = sides(*all_positive(s=s, h=h, w=w))
     train = check_mode(mode) == "train"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from .layer_cost import CLASSES, Mode
 from .networks.workload import workload
 from .tape.recording import COUNTED, Recording
 
+IMAGE_RANK = 3  # channels and two sides
 PHASES = ("forward", "backward", "optimizer")
 
 
@@ -20,8 +22,9 @@ class NetworkPrediction:
     """The exact cost of a step, by the protocol of docs/conventions.md; every number but the seconds is an int.
 
     Attributes:
-        network, method, mode, dtype, b, c_in, h, w, optimizer: the configuration; the network is the class's name if a
-            module was given, and has no method then.
+        network, method, mode, dtype, b, shape, optimizer: the configuration; the network is the class's name if a
+            module was given, and has no method then; shape is that of one input.
+        c_in, h, w: of images; h and w are None where the inputs are none.
         s: the side of the images, None where they are not square.
         macs_*, flops_*, traffic_*, launches_*: multiply–accumulates, FLOPs, bytes moved and kernels of the forward pass
             with the loss, the backward pass and the optimizer.
@@ -41,8 +44,9 @@ class NetworkPrediction:
     b: int
     c_in: int
     s: int | None
-    h: int
-    w: int
+    h: int | None
+    w: int | None
+    shape: tuple[int, ...]
     optimizer: str | None
     macs_forward: int
     macs_backward: int
@@ -89,13 +93,13 @@ def predict_network(
     h: int | None = None,
     w: int | None = None,
     c_in: int = 3,
+    shape: Sequence[int] | None = None,
     classes: int | None = None,
     width: int | None = None,
     dtype: str | None = None,
     device: Device | str | None = None,
     in_place: bool = True,
     foreach: bool | None = None,
-    as_it_is: bool = False,
     input_gradient: bool = False,
     **options: int,
 ) -> NetworkPrediction:
@@ -109,13 +113,15 @@ def predict_network(
         network: a name in CONV_NETS, "ConvNetM" or "M" for short; or any torch module of functions that RULES covers.
         method: of a named network, one of METHODS.
         b: batch size.
-        mode: "train" (forward, loss, backward, optimizer step) or "inference" (forward, transformed weights cached).
+        mode: "train" (forward, loss, backward, optimizer step; each part of a module in the mode that it is in) or
+            "inference" (forward, transformed weights cached).
         optimizer: "sgd", "sgd-momentum", "adam" or "adamw", as in torch.optim.
         weight_decay: whether the optimizer has one.
         s: side of the images; default: that of the named network's data set. Or give both of the following.
         h: their height.
         w: their width.
         c_in: channels of the images.
+        shape: of one input, in place of c_in and the sides: (c, h, w), or of any other rank.
         classes: of a named network, if others than its data set's.
         width: of a named network, if another than its own.
         dtype: "float32" (the default of a named network), "float64" or, where all layers allow it, "bfloat16"; a module
@@ -124,7 +130,6 @@ def predict_network(
         in_place: whether autograd sums gradients in place; False is what it does under a TorchDispatchMode.
         foreach: whether an optimizer's kernel treats all parameters at once, as torch does on a GPU; default: whether
             the device is one.
-        as_it_is: whether each part of a module trains, or is in eval mode, as it is; by default all of it trains.
         input_gradient: whether the images want a gradient too.
         **options: of a named network, the method's own iteration counts.
 
@@ -151,16 +156,17 @@ def predict_network(
         h=h,
         w=w,
         c_in=c_in,
+        shape=shape,
         classes=classes,
         width=width,
         dtype=dtype,
         in_place=in_place,
         foreach=on_gpu(device) if foreach is None else foreach,
-        as_it_is=as_it_is,
         input_gradient=input_gradient,
         **options,
     )
     recording = task.record(b)
+    h, w = task.shape[1:] if len(task.shape) == IMAGE_RANK else (None, None)
     live, held = recording.at_peak(), recording.bytes_of
     return NetworkPrediction(
         network=task.name,
@@ -168,10 +174,11 @@ def predict_network(
         mode=mode,
         dtype=task.dtype,
         b=b,
-        c_in=task.c_in,
-        s=task.h if task.h == task.w else None,
-        h=task.h,
-        w=task.w,
+        c_in=task.shape[0],
+        s=h if h == w else None,
+        h=h,
+        w=w,
+        shape=task.shape,
         optimizer=optimizer if mode == "train" else None,
         **{f"{name}_{phase}": round(recording.count(name, phase)) for name in COUNTED for phase in PHASES},
         parameter_bytes=held["parameters"],
@@ -194,4 +201,4 @@ def on_gpu(device: Device | None) -> bool:
 
 def step_time(recording: Recording, device: Device, b: int) -> Seconds:
     """The time of a recorded step; only training loads images."""
-    return seconds(tally(recording.paid()), device, images=0 if recording.once else b)
+    return seconds(tally(recording.operations), device, images=0 if recording.once else b)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,19 +16,31 @@ from torch import Tensor, nn
 # Operators of a traced forward without a MAC; fvcore knows more of them (views, relu, copies).
 ZERO_MACS = (
     "_conj",
+    "_weight_norm",
     "abs",
+    "adaptive_avg_pool2d",
     "adaptive_max_pool2d",
     "add",
     "add_",
     "amax",
     "arange",
+    "avg_pool2d",
+    "batch_norm",
+    "clamp",
     "clamp_max_",
     "clamp_min",
     "clamp_min_",
     "clone",
+    "cos",
     "diagonal",
     "div",
+    "dropout",
+    "elu",
+    "eq",
+    "exp",
+    "expand_as",
     "eye",
+    "feature_dropout",
     "fft_fft2",
     "fft_fftfreq",
     "fft_ifft2",
@@ -34,30 +48,60 @@ ZERO_MACS = (
     "fft_rfft2",
     "fft_rfftfreq",
     "flip",
+    "ge",
+    "gelu",
+    "group_norm",
+    "gt",
+    "hardtanh",
+    "instance_norm",
+    "layer_norm",
+    "le",
+    "leaky_relu",
     "linalg_inv",
     "linalg_inv_ex",
     "linalg_vector_norm",
+    "log",
+    "log_softmax",
     "lt",
     "mH",
     "mT",
+    "masked_fill",
+    "matrix_H",
+    "max_pool2d",
+    "maximum",
+    "mean",
     "min",
     "minimum",
     "mul",
     "mul_",
     "neg",
+    "norm",
     "ones_like",
     "pad",
+    "pixel_shuffle",
     "pixel_unshuffle",
     "polar",
     "pow",
+    "prelu",
+    "randn_like",
     "real",
     "reciprocal",
+    "reflection_pad2d",
+    "relu_",
     "rsub",
+    "sigmoid",
+    "silu",
+    "sin",
+    "softmax",
+    "softplus",
     "sqrt",
+    "square",
     "sub",
     "sub_",
     "sum",
+    "tanh",
     "unflatten",
+    "upsample_nearest2d",
     "view_as_real",
     "where",
 )
@@ -76,7 +120,7 @@ def reals_per_mac(dtype: torch.dtype) -> int:
 
 
 def fvcore_macs(layer: nn.Module, x: Tensor) -> dict[str, int]:
-    """Forward MACs by fvcore, as "conv" and "matmul", in the mode that is set.
+    """Forward MACs by fvcore, as "conv" and "matmul", in the modes that are set, of the layer and of autograd.
 
     Raises:
         ValueError: if fvcore meets an operator that neither it nor this module knows.
@@ -94,12 +138,16 @@ def fvcore_macs(layer: nn.Module, x: Tensor) -> dict[str, int]:
     analysis.clear_op_handles()
     analysis.set_op_handle(
         **{"aten::_convolution": _traced_conv, "aten::_convolution_mode": _traced_conv_mode},
-        **{f"aten::{name}": _traced_matmul for name in ("linear", "matmul", "mm", "bmm")},
+        **{f"aten::{name}": _traced_matmul for name in ("linear", "matmul", "mm", "bmm", "mv", "dot", "vdot")},
+        **{"aten::einsum": _traced_einsum},
         **{"aten::baddbmm": lambda inputs, outputs: _traced_matmul(inputs[1:], outputs)},  # what is added comes first
         **{f"aten::{name}": None for name in ZERO_MACS},
+        **{"prim::PythonOp.BackwardHookFunction": lambda inputs, outputs: Counter()},  # torch's own, an identity
     )
-    with torch.no_grad():  # where the layers' own autograd functions are plain operators, which a trace shows
+    with _plain_functions():
         counted = analysis.by_operator()
+    with torch.no_grad():
+        layer(x)  # as its sizes were traced ones, a cache's key would have tensors in it
     unsupported = sorted(analysis.unsupported_ops())
     if unsupported:
         raise ValueError(f"fvcore has no handler for {', '.join(unsupported)}; see lipcost.validate._fvcore")
@@ -119,3 +167,35 @@ def _traced_conv_mode(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
 def _traced_matmul(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     macs = math.prod(get_shape(outputs[0])) * get_shape(inputs[0])[-1]
     return Counter(matmul=macs * reals_per_mac(outputs[0].type().dtype()))
+
+
+def _traced_einsum(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Of two factors: one product for each value of all their indices together."""
+    factors = inputs[0].toIValue().replace(" ", "").partition("->")[0].split(",")
+    if len(factors) != 2 or "." in "".join(factors):
+        raise ValueError(f"fvcore counts einsum of two factors without an ellipsis, got {','.join(factors)}")
+    shapes = [get_shape(value) for value in inputs[1].node().inputs()]
+    sides = {
+        name: n for factor, shape in zip(factors, shapes, strict=True) for name, n in zip(factor, shape, strict=True)
+    }
+    return Counter(matmul=math.prod(sides.values()) * reals_per_mac(outputs[0].type().dtype()))
+
+
+@contextmanager
+def _plain_functions() -> Iterator[None]:
+    """Autograd functions as the plain operators of their forward, which a trace shows; torch's own are left alone."""
+    function: Any = torch.autograd.Function
+    original = function.__dict__["apply"]
+
+    def apply(cls: Any, *args: Any) -> Any:
+        if cls.__module__.startswith("torch."):
+            return original.__get__(None, cls)(*args)
+        if cls.setup_context is not function.setup_context:
+            return cls.forward(*args)
+        return cls.forward(torch.autograd.function.FunctionCtx(), *args)
+
+    function.apply = classmethod(apply)
+    try:
+        yield
+    finally:
+        function.apply = original

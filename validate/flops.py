@@ -21,12 +21,15 @@ CLASSES = ("conv", "matmul", "fft", "inverse", "pointwise")
 #   conv, conv_backward, matmul   2 FLOPs per MAC (a bias, and its gradient, are not counted)
 #   fft_complex, fft_real         5 N log2 N per transform of N points, half that between real and complex
 #   inverse                       2 n^3 per matrix, 8 n^3 if complex (one LU-based call: Golub & Van Loan, section 3.2)
-#   pointwise                     1 per output element, real or complex
+#   pointwise                     1 per element of the first output, real or complex, however many operations a kernel
+#                                 fuses: normalisations, their gradients, those of averages, random draws in place
 #   foreach                       the same for every tensor of a list, in one launch; in the class "pointwise"
-#   reduction                     1 per input element, real or complex; in the class "pointwise"
-#   move                          0 FLOPs; reads its tensors, writes its output
-#   factory                       0 FLOPs; writes its output
+#   reduction                     1 per element of the first input, real or complex; in the class "pointwise": poolings
+#                                 too, and the gradients of copies, which sum
+#   move                          0 FLOPs; reads its tensors, writes its output. The gradient of a maximum too
+#   factory                       0 FLOPs; writes its output, constant or random
 #   metadata                      no kernel at all
+# Buffers that a normalisation's kernel updates beside its outputs are read, and not counted as written.
 RULES: dict[str, str] = {
     "aten::convolution": "conv",
     "aten::convolution_backward": "conv_backward",
@@ -34,36 +37,70 @@ RULES: dict[str, str] = {
     "aten::addmm": "matmul",
     "aten::bmm": "matmul",
     "aten::baddbmm": "matmul",
+    "aten::mv": "matmul",
+    "aten::vdot": "matmul",
+    "aten::dot": "matmul",
     "aten::_fft_c2c": "fft_complex",
     "aten::_fft_r2c": "fft_real",
     "aten::_fft_c2r": "fft_real",
     "aten::linalg_inv_ex": "inverse",
+    "aten::__rshift__": "pointwise",
+    "aten::_adaptive_avg_pool2d_backward": "pointwise",
     "aten::_log_softmax": "pointwise",
     "aten::_log_softmax_backward_data": "pointwise",
+    "aten::_prelu_kernel": "pointwise",
+    "aten::_prelu_kernel_backward": "pointwise",
+    "aten::_softmax": "pointwise",
+    "aten::_softmax_backward_data": "pointwise",
+    "aten::_weight_norm_interface": "pointwise",
+    "aten::_weight_norm_interface_backward": "pointwise",
     "aten::abs": "pointwise",
     "aten::add": "pointwise",
     "aten::add_": "pointwise",
     "aten::addcdiv_": "pointwise",
     "aten::addcmul_": "pointwise",
-    "aten::__rshift__": "pointwise",
+    "aten::avg_pool2d_backward": "pointwise",
+    "aten::bernoulli_": "pointwise",
     "aten::bitwise_and": "pointwise",
     "aten::bitwise_and_": "pointwise",
     "aten::bitwise_xor": "pointwise",
     "aten::bitwise_xor_": "pointwise",
+    "aten::clamp": "pointwise",
     "aten::clamp_max_": "pointwise",
     "aten::clamp_min": "pointwise",
     "aten::clamp_min_": "pointwise",
+    "aten::cos": "pointwise",
     "aten::div": "pointwise",
+    "aten::div_": "pointwise",
+    "aten::elu": "pointwise",
+    "aten::elu_backward": "pointwise",
     "aten::eq": "pointwise",
     "aten::exp": "pointwise",
+    "aten::ge": "pointwise",
+    "aten::gelu": "pointwise",
+    "aten::gelu_backward": "pointwise",
     "aten::gt": "pointwise",
+    "aten::hardtanh": "pointwise",
+    "aten::hardtanh_backward": "pointwise",
+    "aten::le": "pointwise",
+    "aten::leaky_relu": "pointwise",
+    "aten::leaky_relu_backward": "pointwise",
     "aten::lerp_": "pointwise",
     "aten::log": "pointwise",
+    "aten::logical_and_": "pointwise",
     "aten::lt": "pointwise",
+    "aten::masked_fill": "pointwise",
     "aten::masked_fill_": "pointwise",
+    "aten::maximum": "pointwise",
     "aten::minimum": "pointwise",
     "aten::mul": "pointwise",
     "aten::mul_": "pointwise",
+    "aten::native_batch_norm": "pointwise",
+    "aten::native_batch_norm_backward": "pointwise",
+    "aten::native_group_norm": "pointwise",
+    "aten::native_group_norm_backward": "pointwise",
+    "aten::native_layer_norm": "pointwise",
+    "aten::native_layer_norm_backward": "pointwise",
     "aten::ne": "pointwise",
     "aten::neg": "pointwise",
     "aten::neg_": "pointwise",
@@ -73,11 +110,22 @@ RULES: dict[str, str] = {
     "aten::pow": "pointwise",
     "aten::reciprocal": "pointwise",
     "aten::relu": "pointwise",
+    "aten::relu_": "pointwise",
+    "aten::rsub": "pointwise",
     "aten::scatter_add": "pointwise",
     "aten::sgn": "pointwise",
+    "aten::sigmoid": "pointwise",
+    "aten::sigmoid_backward": "pointwise",
+    "aten::silu": "pointwise",
+    "aten::silu_backward": "pointwise",
+    "aten::sin": "pointwise",
+    "aten::softplus": "pointwise",
+    "aten::softplus_backward": "pointwise",
     "aten::sqrt": "pointwise",
     "aten::sub": "pointwise",
     "aten::sub_": "pointwise",
+    "aten::tanh": "pointwise",
+    "aten::tanh_backward": "pointwise",
     "aten::threshold_backward": "pointwise",
     "aten::where": "pointwise",
     "aten::_foreach_add": "foreach",
@@ -88,12 +136,18 @@ RULES: dict[str, str] = {
     "aten::_foreach_lerp_": "foreach",
     "aten::_foreach_mul_": "foreach",
     "aten::_foreach_sqrt": "foreach",
+    "aten::_adaptive_avg_pool2d": "reduction",
     "aten::adaptive_max_pool2d": "reduction",
     "aten::amax": "reduction",
+    "aten::avg_pool2d": "reduction",
     "aten::linalg_vector_norm": "reduction",
     "aten::max": "reduction",
+    "aten::max_pool2d_with_indices": "reduction",
+    "aten::mean": "reduction",
     "aten::min": "reduction",
+    "aten::reflection_pad2d_backward": "reduction",
     "aten::sum": "reduction",
+    "aten::upsample_nearest2d_backward": "reduction",
     "aten::_to_copy": "move",
     "aten::adaptive_max_pool2d_backward": "move",
     "aten::cat": "move",
@@ -101,24 +155,39 @@ RULES: dict[str, str] = {
     "aten::constant_pad_nd": "move",
     "aten::copy_": "move",
     "aten::flip": "move",
+    "aten::max_pool2d_with_indices_backward": "move",
     "aten::pixel_shuffle": "move",
     "aten::pixel_unshuffle": "move",
+    "aten::reflection_pad2d": "move",
     "aten::scatter": "move",
     "aten::select_backward": "move",
     "aten::slice_backward": "move",
     "aten::stack": "move",
+    "aten::upsample_nearest2d": "move",
     "aten::arange": "factory",
     "aten::eye": "factory",
     "aten::fft_fftfreq": "factory",
     "aten::fft_rfftfreq": "factory",
+    "aten::full": "factory",
+    "aten::full_like": "factory",
     "aten::new_full": "factory",
     "aten::new_zeros": "factory",
+    "aten::ones": "factory",
     "aten::ones_like": "factory",
+    "aten::rand": "factory",
+    "aten::rand_like": "factory",
+    "aten::randn": "factory",
+    "aten::randn_like": "factory",
+    "aten::scalar_tensor": "factory",
+    "aten::zeros": "factory",
     "aten::zeros_like": "factory",
     "aten::_linalg_check_errors": "metadata",
     "aten::_unsafe_view": "metadata",
+    "aten::empty": "metadata",
+    "aten::empty_like": "metadata",
     "aten::new_empty": "metadata",
     "aten::new_empty_strided": "metadata",
+    "aten::promote_types": "metadata",
     "profiler::_record_function_enter_new": "metadata",
     "profiler::_record_function_exit": "metadata",
 }
@@ -185,8 +254,8 @@ def measure_flops(layer: nn.Module, x: Tensor, mode: Mode = "train") -> FlopMeas
     layer, x, gradient = warmed_up(layer, x, mode)
     train = mode == "train"
     backward = DispatchCounter()
-    by_class = fvcore_macs(layer, x)
     with torch.set_grad_enabled(train):
+        by_class = fvcore_macs(layer, x)
         with DispatchCounter() as forward:
             y = layer(x)
         if train:
@@ -243,16 +312,20 @@ class DispatchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not func.is_view and not (written and self._uncounted.issuperset(map(id, written))):
             outputs = {argument.name for argument in func._schema.arguments if argument.is_out}
             read = _tensors((args, {name: value for name, value in kwargs.items() if name not in outputs}))
-            self._count(func, args, read, written)
+            self._count(func, args, read, written, out)
         return out
 
-    def _count(self, func: Any, args: tuple[Any, ...], read: Sequence[Tensor], written: Sequence[Tensor]) -> None:
+    def _count(
+        self, func: Any, args: tuple[Any, ...], read: Sequence[Tensor], written: Sequence[Tensor], out: Any
+    ) -> None:
         name = func.name().partition(".")[0]
         rule = RULES.get(name)
         if rule is None:
             raise ValueError(f"operator {name} has no FLOP rule; lipcost.validate.flops.RULES has: {', '.join(RULES)}")
         if rule == "metadata":
             return
+        if rule == "conv_backward":  # a backend may give the weight's gradient with the bias's, asked or not
+            written = [t for t, wanted in zip(out, args[10], strict=True) if wanted]
         if rule in ("conv", "conv_backward", "matmul"):
             macs = _macs(rule, args[1:] if name in ADDED else args, written[0])  # what is added comes first
             self.macs += macs

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils._pytree import tree_leaves
 
 from ._live import Event, LiveStorage, Mode, prompt_frees, warmed_up
@@ -21,6 +21,7 @@ from ._live import Event, LiveStorage, Mode, prompt_frees, warmed_up
 # Else the profiler writes a line to stderr whenever it starts and stops. It reads this at its first start.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
+MEASURED = "lipcost: the measured call"
 WRAPPED_SCALAR_BYTES = 16  # one complex128, the largest Python scalar that torch wraps in a tensor
 
 
@@ -32,7 +33,7 @@ class MemoryMeasurement:
         parameter_bytes: distinct storages of the parameters.
         buffer_bytes: those of the buffers, persistent or not, that are no parameter's.
         cache_bytes: those of the weights kept in eval mode that are neither; 0 in training.
-        saved_bytes: those that autograd keeps for backward, without x, parameters and buffers; 0 in inference.
+        saved_bytes: those that autograd keeps for backward, without x, parameters, buffers and cache; 0 in inference.
         tracker_peak_bytes: most live bytes, the base included, under :class:`LiveStorage`. An active dispatch mode
             makes autograd accumulate gradients out of place, so this may exceed plain eager's.
         profiler_peak_bytes: most live bytes, the base included, in plain eager by the allocator's events, without
@@ -68,7 +69,8 @@ def measure_memory(layer: nn.Module, x: Tensor, mode: Mode = "train") -> MemoryM
 
     In "train" the call is ``y = layer(x); torch.autograd.grad(y, [x, *parameters], g)`` in plain eager, and the base of
     the peaks is x, g (contiguous, shaped as y), parameters and buffers. In "inference" it is ``layer(x)`` without
-    gradients and with cached weights, and the base is x, parameters, buffers and cache. Peaks end when the call
+    gradients and with cached weights, and the base is x, parameters, buffers and cache, as the call before left them:
+    what the call itself replaces (a buffer of another size, the cache of one) is freed then. Peaks end when the call
     returns. The sizes of lazy buffers are the layer's own: one never trained keeps its initial ones in inference.
 
     Args:
@@ -93,7 +95,7 @@ def measure_memory(layer: nn.Module, x: Tensor, mode: Mode = "train") -> MemoryM
         (32, 128, 128)
     """
     call = _LayerCall(layer, x, mode)
-    return MemoryMeasurement(cache_bytes=call.cache_bytes, **call.figures())
+    return MemoryMeasurement(**call.figures())
 
 
 def trace_events(layer: nn.Module, x: Tensor, mode: Mode = "train") -> list[Event]:
@@ -122,21 +124,45 @@ class Call(ABC):
 
     Attributes:
         module: what is called.
-        parameters, buffers: its own.
-        inputs: what else ``saved_bytes`` leaves out.
-        base: these and all else that exists before the call and counts.
+        inputs, others: what else exists before the call and counts.
         uncounted: what exists before it and is in no figure.
     """
 
     def __init__(
         self, module: nn.Module, inputs: Sequence[Tensor], others: Sequence[Tensor], uncounted: Sequence[Tensor] = ()
     ) -> None:
-        self.module, self.inputs, self.uncounted = module, inputs, uncounted
-        self.parameters, self.buffers = list(module.parameters()), list(module.buffers())
-        self.base = [*inputs, *self.parameters, *self.buffers, *others]
+        self.module, self.inputs, self.others, self.uncounted = module, inputs, others, uncounted
         self.reset()
+        base = self.base
         with self._tracker():
             self.run()  # an operator's first call under a dispatch mode may hold on to its arguments for a while
+        self._replaces = storage_bytes(base) != storage_bytes([*base, *self.base])
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """The module's."""
+        return list(self.module.parameters())
+
+    @property
+    def fixed(self) -> list[Tensor]:
+        """Its parameters and buffers; asked anew each time, as a call may replace them."""
+        return [*self.module.parameters(), *self.module.buffers()]
+
+    @property
+    def cache(self) -> list[Tensor]:
+        """The transformed weights that its layers keep in eval mode."""
+        kept = tree_leaves([getattr(each, "_cache", None) for each in self.module.modules()])
+        return [leaf for leaf in kept if isinstance(leaf, Tensor)]
+
+    @property
+    def cache_bytes(self) -> int:
+        """Those of the cache that are no parameter's and no buffer's."""
+        return storage_bytes([*self.fixed, *self.cache]) - storage_bytes(self.fixed)
+
+    @property
+    def base(self) -> list[Tensor]:
+        """All that exists before the call and counts. Whoever keeps the list keeps what the call would free."""
+        return [*self.inputs, *self.fixed, *self.cache, *self.others]
 
     @abstractmethod
     def forward(self) -> Tensor:
@@ -156,7 +182,8 @@ class Call(ABC):
         tensors, scalars, everything = self.profile()
         return {
             "parameter_bytes": parameters,
-            "buffer_bytes": storage_bytes([*self.parameters, *self.buffers]) - parameters,
+            "buffer_bytes": storage_bytes(self.fixed) - parameters,
+            "cache_bytes": self.cache_bytes,
             "saved_bytes": self.saved_bytes(),
             "tracker_peak_bytes": self.track()[0],
             "profiler_peak_bytes": storage_bytes(self.base) + tensors,
@@ -189,19 +216,25 @@ class Call(ABC):
         with prompt_frees(), tracker:
             with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved.tensor):
                 y = self.forward()
-            fixed = [*self.inputs, *self.parameters, *self.buffers]
+            fixed = [*self.inputs, *self.fixed, *self.cache]
             total = storage_bytes([*fixed, *(saved.tensor for saved in kept)]) - storage_bytes(fixed)
         del y
         return total
 
     def profile(self) -> tuple[int, int, int]:
-        """Most bytes allocated and not yet freed: in tensors, in wrapped scalars, in tensors and scratch."""
+        """Most bytes beyond the base: in tensors, in wrapped scalars, in tensors and scratch."""
         self.reset()
         with prompt_frees(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-            result = self.run()
+            if self._replaces:  # the profiler knows the frees of what was allocated while it ran
+                self.run()
+                self.reset()
+            before = {storage.data_ptr() for storage in _storages(self.base)}
+            with record_function(MEASURED):
+                result = self.run()
         del result
         kineto = profiler.profiler and profiler.profiler.kineto_results
-        return _peaks(_allocations(kineto.experimental_event_tree()))
+        events = [event for event in kineto.experimental_event_tree() if event.name == MEASURED]
+        return _peaks(_allocations(events), before)
 
     def _tracker(self) -> LiveStorage:
         return LiveStorage([*self.base, *self.uncounted])
@@ -214,11 +247,7 @@ class _LayerCall(Call):
         layer, self.x, gradient = warmed_up(layer, x, mode)
         self.training = mode == "train"
         self.gradient = [gradient] if self.training else []
-        caches = tree_leaves([getattr(m, "_cache", None) for m in layer.modules()])
-        cache = [t for t in caches if isinstance(t, Tensor)]
-        super().__init__(layer, [self.x], [*self.gradient, *cache])
-        fixed = [*self.parameters, *self.buffers]
-        self.cache_bytes = storage_bytes([*fixed, *cache]) - storage_bytes(fixed)
+        super().__init__(layer, [self.x], self.gradient)
 
     def forward(self) -> Tensor:
         with torch.set_grad_enabled(self.training):
@@ -275,8 +304,10 @@ def _composite_overloads() -> dict[str, list[bool]]:
     return found
 
 
-def _peaks(allocations: Iterable[Allocation]) -> tuple[int, int, int]:
+def _peaks(allocations: Iterable[Allocation], before: Iterable[int] = ()) -> tuple[int, int, int]:
+    """Of tensors, scalars, and tensors with scratch, by what is allocated; frees of the addresses ``before`` count."""
     events = list(allocations)
+    held = set(before)
     kinds: dict[int, str] = {}  # index of the event -> "tensor", "scratch" or "scalar"
     born: dict[int, int] = {}  # address -> index of its allocation
     for i, (address, size, operator) in enumerate(events):
@@ -288,6 +319,9 @@ def _peaks(allocations: Iterable[Allocation]) -> tuple[int, int, int]:
             if operator is not None and operator == events[start][2]:
                 kinds[start] = "scratch"
             kinds[i] = kinds[start]
+        elif address in held:
+            held.remove(address)
+            kinds[i] = "tensor"
     live = dict.fromkeys(("tensor", "scratch", "scalar"), 0)
     tensors = scalars = everything = 0
     for i, kind in sorted(kinds.items()):
@@ -307,5 +341,9 @@ def storage_bytes(tensors: Iterable[Tensor]) -> int:
         >>> storage_bytes([x, x[:4]])
         32
     """
+    return sum(storage.nbytes() for storage in _storages(tensors))
+
+
+def _storages(tensors: Iterable[Tensor]) -> list[torch.UntypedStorage]:
     storages = (tensor.untyped_storage() for tensor in tensors)
-    return sum({storage._cdata: storage.nbytes() for storage in storages}.values())
+    return list({storage._cdata: storage for storage in storages}.values())

@@ -36,8 +36,9 @@ class StepMeasurement:
         buffer_bytes: those of the buffers, persistent or not, that are no parameter's.
         gradient_bytes: those of the parameters' gradients, after the step.
         optimizer_bytes: those of the optimizer's state, step counters apart.
+        cache_bytes: those of the weights that layers in eval mode keep where no parameter of theirs requires grad.
         saved_bytes: those that autograd keeps when the forward, the loss included, has ended, without x, labels,
-            parameters and buffers.
+            parameters, buffers and cache.
         tracker_peak_bytes, profiler_peak_bytes, scratch_bytes, host_scalar_bytes: as in
             :class:`lipcost.validate.MemoryMeasurement`.
         fvcore_macs: forward MACs of the network, without the loss, by fvcore.
@@ -52,6 +53,7 @@ class StepMeasurement:
     buffer_bytes: int
     gradient_bytes: int
     optimizer_bytes: int
+    cache_bytes: int
     saved_bytes: int
     tracker_peak_bytes: int
     profiler_peak_bytes: int
@@ -83,19 +85,21 @@ def measure_step(
 ) -> StepMeasurement:
     """Measure one training step on the CPU, by means that know nothing of any formula.
 
-    A copy of ``net`` in train mode takes steps to warm up (lazy buffers, the optimizer's state). Every measurement
-    then starts without gradients and is of
+    A copy of ``net``, each of its modules in the mode that it is in, takes steps to warm up (lazy buffers, caches, the
+    optimizer's state). Every measurement then starts without gradients and is of
 
         loss = criterion(net(x), labels); loss.backward(); optimizer.step()
 
-    in plain eager, with ``lipcost.layers.MarginCrossEntropy()``; x requires no grad, and the gradients are kept. The
-    base of the peaks is x, labels, parameters, buffers and the optimizer's state. Adam's step counters, 0-dim tensors
-    on the host, and their updates are in no figure. The instruments are those of
+    in plain eager, with ``lipcost.layers.MarginCrossEntropy()``; the gradients are kept, and where x requires grad its
+    own too, which is in no figure but the peaks. A parameter that the loss does not reach, or that requires no grad,
+    has neither gradient nor state. The base of the peaks is x, labels, parameters, buffers, caches and the optimizer's
+    state. Adam's step counters, 0-dim tensors on the host, and their updates are in no figure. The instruments are
+    those of
     :func:`lipcost.validate.measure_memory` and :func:`lipcost.validate.measure_flops`; the latter's run under a
     dispatch mode, where gradients that meet are added out of place.
 
     Args:
-        net: gives scores (b, classes); it is copied and left as it is.
+        net: gives scores (b, classes); it is copied and left as it is, and so is its mode.
         x: its input (b, …), floating-point or complex, on the CPU.
         labels: the right classes (b,), int64, on the CPU.
         optimizer: "sgd", "sgd-momentum", "adam" or "adamw", of torch.optim.
@@ -108,6 +112,7 @@ def measure_step(
     Raises:
         ValueError: if the optimizer is another, x or the labels are of another type or not on the CPU, the network has
             no parameter, or an operator has no rule.
+        RuntimeError: from autograd, if no parameter that requires grad reaches the loss.
 
     Source: the protocol of docs/conventions.md.
 
@@ -167,8 +172,9 @@ class _Step(Call):
         if labels.dtype != torch.int64 or labels.shape != x.shape[:1] or labels.device.type != "cpu":
             got = f"{labels.dtype} of shape {tuple(labels.shape)} on {labels.device}"
             raise ValueError(f"labels must be torch.int64 of shape {tuple(x.shape[:1])} on the CPU, got {got}")
-        net = copy.deepcopy(net).train()
-        self.x, self.labels, self.criterion = x.detach().clone(), labels.clone(), MarginCrossEntropy()
+        net = copy.deepcopy(net)
+        self.x, self.labels = x.detach().clone().requires_grad_(x.requires_grad), labels.clone()
+        self.criterion = MarginCrossEntropy()
         # Without a learning rate the steps launch the same operators, and start from the same parameters.
         self.optimizer = OPTIMIZERS[optimizer](
             net.parameters(), lr=0.0, weight_decay=0.01 if weight_decay else 0.0, foreach=foreach, fused=False
@@ -183,6 +189,10 @@ class _Step(Call):
     def forward(self) -> Tensor:
         loss: Tensor = self.criterion(self.module(self.x), self.labels)
         return loss
+
+    def reset(self) -> None:
+        super().reset()
+        self.x.grad = None
 
     def run(self) -> object:
         loss = self.forward()

@@ -9,7 +9,7 @@ import sympy
 
 from ..checks import check_quantity, lookup
 from ..tape import Tape
-from ..tape.recording import record_call
+from ..tape.program import record_call
 from .closed_form import Setting
 from .symbols import B, C, S, hint
 

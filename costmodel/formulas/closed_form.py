@@ -23,7 +23,8 @@ from lipcost.layers import LipschitzConv2d
 from ..checks import METHODS
 from ..layer_cost import builder
 from ..tape import Tape
-from ..tape.recording import Program, Recording, record_call
+from ..tape.program import Program, record_call
+from ..tape.recording import Recording
 from ..tape.sizes import NeedsNumber
 from .cases import Grid, Outcome, Path, Ranges, explore, join, pieces
 from .peak import in_variables, peak_candidates

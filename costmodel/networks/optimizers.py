@@ -7,13 +7,15 @@ are 0-dimensional and stay on the host; they and their kernels are left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ..checks import one_of
-from ..tape import Tape, Tensor
-from ..tape.recording import given
+from ..tape import Tape
 
-Tensors = Sequence[Tensor]
+if TYPE_CHECKING:
+    from ..tape import Tensor
+
+Tensors = Sequence["Tensor"]
 
 
 class Optimizer:
@@ -32,6 +34,8 @@ class Optimizer:
 
     def __init__(self, parameters: list[Tensor], *, weight_decay: bool, foreach: bool) -> None:
         self.parameters, self.weight_decay, self.foreach = parameters, weight_decay, foreach
+        from ..tape.program import given  # noqa: PLC0415  (it needs torch, which the names of optimizers do not)
+
         self.state = [[given(p.tape, p.sizes, p.dtype) for p in parameters] for _ in range(self.states)]
 
     def step(self, gradients: list[Tensor]) -> None:

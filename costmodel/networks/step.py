@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..tape import Tape, run_backward
-from ..tape.recording import Program, Recording, Session, given
+import torch
+from torch import nn
+
+from ..tape import Tape, Tensor, run_backward
+from ..tape.program import Program, Session, given
+from ..tape.recording import Recording
 from ..tape.rules.factories import filled
 from .optimizers import Optimizer
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from ..tape import Tensor
 
 
 def record_step(
@@ -29,7 +28,7 @@ def record_step(
         parameters = list(module.parameters())
         if not parameters:
             raise ValueError("a training step needs a network with parameters, got one without")
-        labels = given(tape, program.sizes[:1], _int64())
+        labels = given(tape, program.sizes[:1], torch.int64)
         session.kept["inputs"] = [labels]
         loss = session.forward(lambda x: criterion(_scores(module(x)), labels))
         tape.phase = "backward"
@@ -50,9 +49,3 @@ def _scores(scores: Tensor) -> Tensor:
     if scores.rank != 2:  # noqa: PLR2004
         raise ValueError(f"a training step needs a network with outputs of shape (b, classes), got {scores.sizes}")
     return scores
-
-
-def _int64() -> Any:
-    import torch  # noqa: PLC0415
-
-    return torch.int64

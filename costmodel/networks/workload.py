@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,9 +11,8 @@ from lipcost.layers.networks.table import CONV_NETS, find_network
 
 from ..checks import check_mode, lookup, positive, resolve_counts, torch_dtype
 from ..tape import Tape
-from ..tape.recording import Program, Recording, record_call
+from ..tape.recording import Recording
 from .optimizers import find_optimizer
-from .step import record_step
 
 
 @dataclass(frozen=True)
@@ -22,30 +22,29 @@ class Workload:
     Attributes:
         name: the network's, or the class's of a module.
         module: the module, or a function of the tape that builds it.
-        c_in, h, w: channels and sides of the images.
-        mode, optimizer, weight_decay, foreach, dtype, in_place, as_it_is, input_gradient: as of ``predict_network``.
+        shape: of one input, (c, h, w) of an image.
+        mode, optimizer, weight_decay, foreach, dtype, in_place, input_gradient: as of ``predict_network``.
     """
 
     name: str
     module: Any
-    c_in: int
-    h: int
-    w: int
+    shape: tuple[int, ...]
     mode: str
     optimizer: str
     weight_decay: bool
     foreach: bool
     dtype: str
     in_place: bool
-    as_it_is: bool
     input_gradient: bool
 
     def record(self, b: int) -> Recording:
         """One step with a batch of ``b``."""
-        sizes = (positive("b", b), self.c_in, self.h, self.w)
+        from ..tape.program import Program, record_call  # noqa: PLC0415  (these need torch)
+        from .step import record_step  # noqa: PLC0415
+
         tape, train = Tape(self.in_place), self.mode == "train"
-        mode = None if self.as_it_is and train else train
-        program = Program(self.module, sizes, torch_dtype(self.dtype), mode, self.input_gradient)
+        sizes = (positive("b", b), *self.shape)
+        program = Program(self.module, sizes, torch_dtype(self.dtype), None if train else False, self.input_gradient)
         if not train:
             return record_call(program, tape)[0]
         from lipcost.layers import MarginCrossEntropy  # noqa: PLC0415
@@ -65,12 +64,12 @@ def workload(
     h: int | None = None,
     w: int | None = None,
     c_in: int = 3,
+    shape: Sequence[int] | None = None,
     classes: int | None = None,
     width: int | None = None,
     dtype: str | None = None,
     in_place: bool = True,
     foreach: bool = False,
-    as_it_is: bool = False,
     input_gradient: bool = False,
     **options: Any,
 ) -> Workload:
@@ -83,22 +82,25 @@ def workload(
     find_optimizer(optimizer)
     settings = {"classes": classes, "width": width, **options}
     name, image, module = _network(network, method, dtype, settings)
-    sides = [image if side is None else side for side in (s if h is None else h, s if w is None else w)]
-    if None in sides:
-        raise ValueError("the sides of the images are missing: give s, or h and w")
+    if shape is None:
+        sides = [image if side is None else side for side in (s if h is None else h, s if w is None else w)]
+        if None in sides:
+            raise ValueError("the sides of the images are missing: give s, or h and w, or shape")
+        named = (("c_in", c_in), ("h" if h else "s", sides[0]), ("w" if w else "s", sides[1]))
+    elif any(side is not None for side in (s, h, w)):
+        raise ValueError("give shape, or c_in and the sides of the images")
+    else:
+        named = tuple(("shape", size) for size in shape)
     return Workload(
         name=name,
         module=module,
-        c_in=positive("c_in", c_in),
-        h=positive("h" if h else "s", sides[0]),
-        w=positive("w" if w else "s", sides[1]),
+        shape=tuple(positive(what, size) for what, size in named),
         mode=check_mode(mode),
         optimizer=optimizer,
         weight_decay=weight_decay,
         foreach=foreach,
         dtype=dtype,
         in_place=in_place,
-        as_it_is=as_it_is,
         input_gradient=input_gradient,
     )
 
@@ -128,10 +130,7 @@ def _network(network: Any, method: str | None, dtype: str, settings: dict[str, A
 
 
 def _dtype(network: Any) -> str | None:
-    """The type of a module's parameters, if it is one and has some."""
+    """The type of a module's first parameter, which is that of its input."""
     if isinstance(network, str):
         return None
-    found = sorted({str(p.dtype).removeprefix("torch.") for p in network.parameters()})
-    if len(found) > 1:
-        raise ValueError(f"a module has one dtype, got {' and '.join(found)}")
-    return found[0] if found else None
+    return next((str(p.dtype).removeprefix("torch.") for p in network.parameters()), None)

@@ -51,7 +51,7 @@ class Batches:
         self._events = [(sign, line(size)) for sign, size in recording.sizes]
         self._start = recording.start
         self._loads = not recording.once
-        works = tally(recording.paid())
+        works = tally(recording.operations)
         self._works = [(work, line(work.flops), line(work.traffic), times) for work, times in works.items()]
 
     def time(self, b: int, device: Device) -> Seconds:

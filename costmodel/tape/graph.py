@@ -11,6 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from .layout import Strides
+from .table import refused
 from .tape import DType, Shape, Storage, Tape
 
 if TYPE_CHECKING:
@@ -33,11 +37,16 @@ class Node:
     saved: tuple[Tensor | None, ...]
     part: str
     outputs: int = 1
+    strides: Strides | None = None  # of a leaf: its gradient is kept in its layout
+
+    def __getattr__(self, name: str) -> Any:
+        """Torch's nodes have hooks and names."""
+        raise refused(f"grad_fn.{name}, as hooks of the backward use it")
 
 
-def leaf() -> Node:
-    """The node of a parameter or of the input."""
-    return Node(LEAF_ORDER, None, [], [], [], (), "input")
+def leaf(strides: Strides | None) -> Node:
+    """The node of a parameter or of the input, which has these strides."""
+    return Node(LEAF_ORDER, None, [], [], [], (), "input", strides=strides)
 
 
 def attach(
@@ -51,7 +60,7 @@ def attach(
         saved: what it keeps for its backward, None for what is left out.
         backward: ``backward(saved, *gradients)`` returns one gradient, or None, per input.
     """
-    if not any(tensor.edge is not None for tensor in inputs) or not grad_enabled():
+    if not any(tensor.edge is not None for tensor in inputs) or not torch.is_grad_enabled():
         return
     tape = inputs[0].tape
     node = Node(
@@ -69,16 +78,9 @@ def attach(
         tensor.edge = (node, index)
 
 
-def grad_enabled() -> bool:
-    """Torch's own grad mode."""
-    import torch  # noqa: PLC0415  (recordings run torch programs; the tape itself need not)
-
-    return torch.is_grad_enabled()
-
-
 def saved_storages(root: Tensor) -> set[Storage]:
     """The storages that the graph behind ``root`` keeps for the backward pass."""
-    return {t.storage for node in _reachable(root) for t in node.saved if t is not None}
+    return {t.memory for node in _reachable(root) for t in node.saved if t is not None}
 
 
 def run_backward(root: Tensor, gradient: Tensor, accumulate: bool = False) -> dict[Node, Tensor]:
@@ -89,8 +91,6 @@ def run_backward(root: Tensor, gradient: Tensor, accumulate: bool = False) -> di
         gradient: the gradient of ``root``.
         accumulate: whether they end in ``.grad``, as from ``root.backward()``, and not at torch.autograd.grad.
     """
-    import torch  # noqa: PLC0415
-
     assert root.edge is not None
     tape = root.tape
     tape.phase = "backward"
@@ -107,7 +107,7 @@ def run_backward(root: Tensor, gradient: Tensor, accumulate: bool = False) -> di
             if node.backward is None:
                 of_leaf = gradients.pop()
                 if of_leaf is not None:
-                    results[node] = of_leaf.in_layout_of_leaf() if accumulate else of_leaf
+                    results[node] = of_leaf.in_layout(node.strides) if accumulate else of_leaf
                 del of_leaf
                 continue
             tape.part = node.part
@@ -128,7 +128,9 @@ def _run(node: Node, gradients: list[Tensor | None]) -> list[Tensor | None]:
         if output is None or node.inputs[i] is None:
             outputs[i] = None
             continue
-        outputs[i] = output.fitted(node.shapes[i], node.dtypes[i]).alias()
+        if output.sizes != node.shapes[i] or output.dtype is not node.dtypes[i]:
+            output = output.fitted(node.shapes[i], node.dtypes[i])
+        outputs[i] = output if output.memory.users == 1 else output.alias()
         del output
     gradients.clear()
     node.saved = ()
@@ -167,7 +169,7 @@ def _route(
 
 
 def _accumulate(tape: Tape, old: Tensor, new: Tensor) -> Tensor:
-    total: Any = old.add_(new) if tape.in_place and old.storage.users == 1 and old.is_dense else old + new
+    total: Any = old.add_(new) if tape.in_place and old.memory.users == 1 and old.is_dense else old + new
     return total  # type: ignore[no-any-return]
 
 

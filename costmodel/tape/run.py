@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from . import table
 from .graph import attach
-from .tape import Tape
+from .tape import Storage, Tape, pinned
 from .tensor import Tensor
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
 
 PARAMETER_TRANSFORM = "parameter_transform"
 HERE = __name__.rpartition(".")[0].removesuffix(".tape")
 
 
 @contextmanager
-def recording(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
+def running(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
     """Let torch programs run on ``tape``: factories make tensors on it, autograd functions are recorded.
 
     Args:
         tape: where they are recorded.
         module: one whose parameters and buffers lie on it meanwhile; all of it is put back, whatever happens.
     """
-    import torch  # noqa: PLC0415
-    from torch.overrides import TorchFunctionMode  # noqa: PLC0415
-
     class Door(TorchFunctionMode):
         """Hands every torch function to its rule."""
 
@@ -46,24 +44,48 @@ def recording(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
         tapes = table.recordings()
         tapes.append(tape)
         stack.callback(tapes.pop)
-        stack.enter_context(_functions_recorded(torch.autograd.Function))
+        stack.enter_context(_prompt_frees())
+        stack.enter_context(_functions_recorded(torch.autograd.Function.__mro__[1]))
+        stack.enter_context(_hooks_refused(torch.autograd.graph.saved_tensors_hooks))
         if module is not None:
             stack.enter_context(_on_tape(module, tape))
         stack.enter_context(Door())  # type: ignore[no-untyped-call]
         yield
 
 
+@contextmanager
+def _prompt_frees() -> Iterator[None]:
+    """Free by reference count alone: a cycle collected at a random moment would move bytes about."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def _enter(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A torch function's rule; without one the function itself, if all that it makes is no tensor."""
-    of_function = table.RULES.get(function)
-    if of_function is not None:
+    """A torch function's rule; without one the function itself, if it meets and makes no tensor."""
+    of_function = table.RULES.find(function)
+    if of_function is not None and not (of_function in table.RULES.factories and _importing()):
         return table.apply(of_function, args, kwargs)
     if any(type(value) is Tensor for value in _leaves((args, kwargs))):
-        return table.call(function, args, kwargs)  # which raises
+        raise table.unruled(table.name_of(function))
     out = function(*args, **kwargs)
-    if any(type(value) is not Tensor and _is_tensor(value) for value in _leaves(out)):
+    if any(isinstance(value, torch.Tensor) and type(value) is not Tensor for value in _leaves(out)) and not _importing():
         raise table.unruled(table.name_of(function))
     return out
+
+
+def _importing() -> bool:
+    """Whether a module is being imported, whose constants are no part of the program."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _leaves(value: Any) -> Iterator[Any]:
@@ -74,10 +96,6 @@ def _leaves(value: Any) -> Iterator[Any]:
             yield from _leaves(each)
     else:
         yield value
-
-
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, sys.modules["torch"].Tensor)
 
 
 @contextmanager
@@ -126,8 +144,14 @@ def _marked(transform: Callable[..., Any]) -> Callable[..., Any]:
     return marked
 
 
-def constant(tensor: torch.Tensor, tape: Tape) -> Tensor:
-    """What stands for a real tensor: one that was there before the recording, with its strides and storage."""
+def constant(tensor: torch.Tensor, tape: Tape, counted: bool = True) -> Tensor:
+    """What stands for a real tensor: one that was there before the recording, with its strides and storage.
+
+    Args:
+        tensor: the real one.
+        tape: of the recording.
+        counted: whether it is the module's own, so that its bytes count.
+    """
     if type(tensor) is Tensor:
         return tensor
     _, known = tape.constants.get(id(tensor), (None, None))
@@ -136,7 +160,7 @@ def constant(tensor: torch.Tensor, tape: Tape) -> Tensor:
         real = tensor.untyped_storage()
         key = "storage", real._cdata
         if key not in tape.constants:
-            tape.constants[key] = real, tape.existing(real.nbytes())
+            tape.constants[key] = real, tape.existing(real.nbytes()) if counted else pinned(Storage(real.nbytes()))
         out = Tensor(tape, tuple(tensor.shape), tensor.dtype, tape.constants[key][1], tuple(tensor.stride()))
         if tensor.requires_grad:
             if not tensor.is_leaf:
@@ -169,26 +193,40 @@ class Context:
 
 
 @contextmanager
-def _functions_recorded(function: Any) -> Iterator[None]:
-    """Record autograd Functions by their own forward and backward: ``apply`` itself asks no tensor."""
-    original = function.__dict__["apply"]
+def _functions_recorded(base: Any) -> Iterator[None]:
+    """Record autograd Functions by their own forward and backward: the ``apply`` below theirs asks no tensor."""
 
     @classmethod  # type: ignore[misc]
     def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
         if table.recordings() and any(type(value) is Tensor for value in args):
             return _record_function(cls, args, kwargs)
-        return original.__get__(None, cls)(*args, **kwargs)
+        return super(base, cls).apply(*args, **kwargs)
 
-    function.apply = apply
+    base.apply = apply
     try:
         yield
     finally:
-        function.apply = original
+        del base.apply
+
+
+@contextmanager
+def _hooks_refused(hooks: Any) -> Iterator[None]:
+    """Refuse what changes how a graph keeps its tensors: checkpointing, offloading."""
+    original = hooks.__enter__
+
+    def refuse(self: Any) -> Any:
+        if table.recordings():
+            raise table.refused("torch.autograd.graph.saved_tensors_hooks (torch.utils.checkpoint uses it)")
+        return original(self)
+
+    hooks.__enter__ = refuse
+    try:
+        yield
+    finally:
+        hooks.__enter__ = original
 
 
 def _record_function(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    import torch  # noqa: PLC0415
-
     places = [i for i, value in enumerate(args) if type(value) is Tensor]
     inputs = [args[i] for i in places]
     context = Context(tuple(type(value) is Tensor and value.requires_grad for value in args))
@@ -214,7 +252,7 @@ def _record_function(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
             full[i] = gradient
         del gradients
         if context._materialize:
-            from .rules.factories import filled  # noqa: PLC0415
+            from .rules.factories import filled  # noqa: PLC0415  (rules are read at first use)
 
             tape = inputs_tape[0]
             full = [filled("zeros", tape, *described[i]) if g is None else g for i, g in enumerate(full)]
@@ -231,8 +269,6 @@ def _record_function(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 
 def whereabouts() -> str:
     """The module of the network and the line of code that are running, for an error's message."""
-    import torch  # noqa: PLC0415
-
     modules: list[Any] = []
     line = ""
     frame: FrameType | None = sys._getframe(1)

@@ -26,6 +26,15 @@ FAMILIES = (
 )  # fmt: skip
 
 
+# What torch calls by an operator's name has the rule of the method.
+OPERATORS = {
+    "add": "add", "radd": "add", "iadd": "add_", "sub": "sub", "isub": "sub_", "mul": "mul", "rmul": "mul",
+    "imul": "mul_", "truediv": "div", "itruediv": "div_", "pow": "pow", "neg": "neg", "abs": "abs", "lt": "lt",
+    "le": "le", "gt": "gt", "ge": "ge", "eq": "eq", "ne": "ne", "and": "bitwise_and", "or": "bitwise_or",
+    "xor": "bitwise_xor", "invert": "bitwise_not",
+}  # fmt: skip
+
+
 class UnruledFunction(ValueError):
     """A torch function that has no rule was met in a recording."""
 
@@ -36,15 +45,16 @@ class Rules(Mapping[Any, Rule]):
     def __init__(self) -> None:
         self._named: dict[str, Rule] = {}
         self._attributes: set[str] = set()
-        self._own: dict[Any, Rule] = {}
+        self.factories: set[Rule] = set()
         self._index: dict[Any, Rule] | None = None
 
-    def declare(self, *names: str, attribute: bool = False) -> Callable[[Declared], Declared]:
+    def declare(self, *names: str, attribute: bool = False, factory: bool = False) -> Callable[[Declared], Declared]:
         """Make the decorated function the rule of torch functions.
 
         Args:
             names: "torch.relu" and the like; "Tensor.relu" for a method of torch.Tensor.
             attribute: whether the names are attributes of torch.Tensor, not methods.
+            factory: whether the function makes tensors of nothing but sizes.
         """
 
         def add(rule: Declared) -> Declared:
@@ -53,7 +63,9 @@ class Rules(Mapping[Any, Rule]):
                     raise ValueError(f"{name} has a rule already")
                 self._named[name] = rule
                 if attribute:
-                    self._attributes.add(name.removeprefix("Tensor."))
+                    self._attributes.add(name)
+            if factory:
+                self.factories.add(rule)
             return rule
 
         return add
@@ -75,45 +87,25 @@ class Rules(Mapping[Any, Rule]):
         """
         if not callable(function):
             raise ValueError(f"a rule is of a torch function, got {function!r}")
-        self._own[function] = rule
-
-    def method(self, name: str) -> Rule:
-        """The rule of a method or attribute of torch.Tensor, by its name."""
-        if self._index is None:
-            self._index = self._resolved()
-        rule = self._named.get(f"Tensor.{name}")
-        if self._own or rule is None:
-            import torch  # noqa: PLC0415
-
-            function = getattr(torch.Tensor, name, None)
-            if function is None:
-                raise AttributeError(f"torch.Tensor has no attribute {name!r}")
-            rule = self._own.get(function, rule)
-            if rule is None:
-                raise unruled(f"torch.Tensor.{name}")
-        return rule
-
-    def is_attribute(self, name: str) -> bool:
-        """Whether it is read without a call."""
-        return name in self._attributes
+        self._read()[function] = rule
 
     def __getitem__(self, function: Any) -> Rule:
-        if function in self._own:
-            return self._own[function]
-        if self._index is None:
-            self._index = self._resolved()
-        return self._index[function]
+        return self._read()[function]
+
+    def find(self, function: Any) -> Rule | None:
+        """The rule of a function, None where there is none."""
+        return self._read().get(function)
 
     def __iter__(self) -> Iterator[Any]:
-        if self._index is None:
-            self._index = self._resolved()
-        return iter(self._index | self._own)
+        return iter(self._read())
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._read())
 
-    def _resolved(self) -> dict[Any, Rule]:
+    def _read(self) -> dict[Any, Rule]:
         """The torch functions behind the names; one that this version of torch does not have is left out."""
+        if self._index is not None:
+            return self._index
         import torch  # noqa: PLC0415
 
         for family in FAMILIES:
@@ -126,9 +118,10 @@ class Rules(Mapping[Any, Rule]):
                     function = getattr(function, part)
             except AttributeError:
                 continue
-            if name.removeprefix("Tensor.") in self._attributes:
-                function = function.__get__
-            index[function] = rule
+            index[function.__get__ if name in self._attributes else function] = rule
+        for operator, name in OPERATORS.items():
+            index.setdefault(getattr(torch.Tensor, f"__{operator}__"), self._named[f"Tensor.{name}"])
+        self._index = index
         return index
 
 
@@ -160,19 +153,22 @@ def recordings() -> list[Tape]:
 
 def call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Do on the tape what torch code asked of a torch function."""
-    try:
-        of_function = RULES[function]
-    except KeyError:
-        raise unruled(name_of(function)) from None
+    of_function = RULES.find(function)
+    if of_function is None:
+        raise unruled(name_of(function))
     return apply(of_function, args, kwargs)
 
 
 def apply(of_function: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Apply a rule to what torch code passed."""
-    values = [value if type(value) in PLAIN else admitted(value) for value in args]
-    if not kwargs:
-        return of_function(*values)
-    return of_function(*values, **{name: admitted(value) for name, value in kwargs.items()})
+    for value in args:
+        if type(value) not in PLAIN:
+            args = tuple([value if type(value) in PLAIN else admitted(value) for value in args])
+            break
+    for name, value in kwargs.items():
+        if type(value) not in PLAIN:
+            kwargs = kwargs | {name: admitted(value)}
+    return of_function(*args, **kwargs)
 
 
 def admitted(value: Any) -> Any:
@@ -181,6 +177,8 @@ def admitted(value: Any) -> Any:
     if kind in PLAIN:
         return value
     if isinstance(value, (tuple, list)):
+        if all(type(each) in PLAIN for each in value):
+            return value
         return type(value)(map(admitted, value)) if kind in (tuple, list) else tuple(map(admitted, value))
     if kind is slice:
         return slice(admitted(value.start), admitted(value.stop), admitted(value.step))
@@ -192,10 +190,10 @@ def admitted(value: Any) -> Any:
 
 
 def lift(value: Any, tape: Tape) -> Tensor:
-    """A real tensor that a program brings along, as one that was there before the recording."""
+    """A real tensor that a program brings along: it is there before the recording, and nobody's bytes."""
     from .run import constant  # noqa: PLC0415
 
-    out = constant(value, tape)
+    out = constant(value, tape, counted=False)
     tape.lifted[id(out)] = out  # the program keeps it
     return out
 

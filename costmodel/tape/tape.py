@@ -43,15 +43,22 @@ class Storage:
         users: how many tensors refer to it.
         category: what it turned out to be, for a network's peak.
         version: how often it was written to in place.
+        part: of a layer that made it.
     """
 
-    __slots__ = ("category", "nbytes", "users", "version")
+    __slots__ = ("category", "nbytes", "part", "users", "version")
 
-    def __init__(self, nbytes: Size) -> None:
-        self.nbytes = nbytes
+    def __init__(self, nbytes: Size, part: str = "input") -> None:
+        self.nbytes, self.part = nbytes, part
         self.users = 0
         self.category = "temporaries"
         self.version = 0
+
+
+def pinned(storage: Storage) -> Storage:
+    """A storage that is in no figure: as long as somebody uses it, it is never released."""
+    storage.users += 1
+    return storage
 
 
 class Tape:
@@ -115,7 +122,7 @@ class Tape:
 
     def allocate(self, nbytes: Size) -> Storage:
         """A new storage."""
-        storage = Storage(nbytes)
+        storage = Storage(nbytes, self.part)
         self.events.append((1, storage))
         return storage
 
@@ -124,14 +131,18 @@ class Tape:
         self.events.append((-1, storage))
 
     def restart(self) -> None:
-        """Forget all but what is alive, which becomes the base."""
+        """Forget all but what is alive and the module's own or transformed parameters, which becomes the base."""
         alive = dict.fromkeys(self.base)
         for sign, storage in self.events:
             if sign > 0:
                 alive[storage] = None
             else:
                 del alive[storage]
-        self.base = list(alive)
+        before = set(self.base)
+        self.base = [storage for storage in alive if storage in before or storage.part == "parameter"]
+        for storage in alive:
+            if storage not in before and storage.part != "parameter":
+                pinned(storage)
         self.events, self.operations = [], []
 
     def kernel(

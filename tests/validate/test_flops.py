@@ -155,6 +155,63 @@ def test_pointwise_reductions_and_moves():
     assert count(lambda: x.t().unsqueeze(0)).launches == 0
 
 
+def test_normalisations_poolings_and_draws():
+    x = torch.ones(2, 4, 6, 6)
+    n = x.numel()
+    for layer in (nn.BatchNorm2d(4), nn.GroupNorm(2, 4), nn.LayerNorm((6, 6))):
+        m = measure_flops(layer, x)
+        steps = isinstance(layer, nn.BatchNorm2d)  # the counter of the batches, one number of eight bytes
+        assert (m.flops_forward["pointwise"], m.launches_forward) == (n + steps, 1 + steps)
+        assert (m.flops_backward["pointwise"], m.launches_backward) == (n, 1)
+    largest, average = (measure_flops(pool(2), x) for pool in (nn.MaxPool2d, nn.AvgPool2d))
+    assert largest.flops_forward["pointwise"] == average.flops_forward["pointwise"] == n
+    assert (largest.flops_backward["pointwise"], average.flops_backward["pointwise"]) == (0, n)
+    drawn = measure_flops(nn.Dropout(0.5), x)  # the noise, its scale, the product
+    assert (drawn.flops_forward["pointwise"], drawn.launches_forward) == (3 * n, 3)
+    m = measure_flops(nn.Upsample(scale_factor=2), x)
+    assert (m.flops_forward["pointwise"], m.flops_backward["pointwise"]) == (0, 4 * n)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_that_nobody_asked_for_are_not_counted(dtype):
+    layer, x = nn.Conv2d(8, 8, 3, dtype=dtype), torch.ones(2, 8, 9, 9, dtype=dtype)
+    layer.weight.requires_grad_(False)
+    m = measure_flops(layer, x)
+    y = 2 * 8 * 7 * 7
+    assert m.macs_backward == m.macs_forward
+    assert m.bytes_moved_backward == dtype.itemsize * (y + x.numel() + layer.weight.numel() + x.numel() + 8)
+
+
+def test_products_of_vectors():
+    a, v = torch.ones(3, 5), torch.ones(5)
+    assert (count(torch.mv, a, v).macs, count(torch.dot, v, v).macs, count(torch.vdot, v, v).macs) == (15, 5, 5)
+
+
+def test_fvcore_sees_the_operators_of_autograd_functions():
+    class Product(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, a: Tensor, b: Tensor) -> Tensor:
+            ctx.save_for_backward(a, b)
+            return a @ b
+
+        @staticmethod
+        def backward(ctx, g: Tensor) -> tuple[Tensor, Tensor]:
+            a, b = ctx.saved_tensors
+            return g @ b.mT, a.mT @ g
+
+    class Square(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return Product.apply(x, x)
+
+    class Einsum(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.einsum("ij,jk->ki", x, x)
+
+    for module in (Square(), Einsum()):
+        m = measure_flops(module, torch.ones(4, 4))
+        assert (m.fvcore_macs, m.macs_forward, m.macs_backward) == (64, 64, 128)
+
+
 def test_unknown_operators_are_named():
     with pytest.raises(ValueError, match="aten::digamma has no FLOP rule"):
         count(torch.digamma, torch.ones(3))

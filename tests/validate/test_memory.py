@@ -161,6 +161,27 @@ def test_measuring_is_repeatable_and_leaves_the_layer_alone(name):
     assert all(torch.equal(before[key], value) for key, value in layer.state_dict().items())
 
 
+@pytest.mark.parametrize("name", ["cayley", "cpl/published", "lot"])
+def test_what_a_call_replaces_is_freed(name):
+    """In eval a layer keeps the weights for one image size: at two sizes, those of the second are there at first."""
+    layer, x = LAYERS[name](4, 4, 3), torch.rand(2, 4, 8, 8)
+
+    class TwoSizes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(self.layer(x)[:, :, ::2, ::2])
+
+    two, small = measure_memory(TwoSizes(), x, "inference"), measure_memory(layer, x[:, :, ::2, ::2], "inference")
+    assert two.tracker_peak_bytes == two.profiler_peak_bytes
+    assert two.cache_bytes == small.cache_bytes
+    trained = measure_memory(TwoSizes(), x)
+    assert trained.tracker_peak_bytes == trained.profiler_peak_bytes
+    assert trained.buffer_bytes == measure_memory(layer, x[:, :, ::2, ::2]).buffer_bytes
+
+
 def test_events_follow_the_program():
     n = 4 * N
     assert trace_events(SqrtMul(), torch.rand(N)) == [

@@ -126,6 +126,43 @@ def test_every_method(name):
     assert [p.grad is not None for p in net.parameters()] == [p is net[0].bias for p in net.parameters()]
 
 
+def test_modules_stay_in_the_mode_that_they_are_in():
+    layers = LAYERS["cpl"](4, 4, 3, eval_iterations=3), LAYERS["cpl"](4, 4, 3, eval_iterations=3)
+    net, x = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten()), torch.rand(2, 4, 6, 6)
+    net[0].eval()
+    mixed = measure_step(net, x, LABELS)
+    assert mixed.saved_bytes > measure_step(net.train(), x, LABELS).saved_bytes  # the bound's iterations
+    assert mixed.fvcore_macs == mixed.macs_forward
+    assert mixed.cache_bytes == 0  # a cache would hide the gradients
+    net[0].eval().requires_grad_(False)
+    frozen = measure_step(net, x, LABELS)
+    assert frozen.cache_bytes == 4 * (4 * 4 * 9 + 4)  # the kernel and the bias, scaled
+    assert frozen.gradient_bytes == frozen.optimizer_bytes == sum(p.nbytes for p in net[1].parameters())
+    assert frozen.launches_forward < mixed.launches_forward
+    assert frozen.profiler_peak_bytes == frozen.tracker_peak_bytes
+
+
+def test_parameters_that_get_no_gradient():
+    net = nn.Linear(20, 3)
+    used = measure_step(net, torch.rand(2, 20), LABELS, "adam")
+    net.register_parameter("unused", nn.Parameter(torch.ones(50)))
+    m = measure_step(net, torch.rand(2, 20), LABELS, "adam")
+    assert m.parameter_bytes == used.parameter_bytes + 200
+    assert (m.gradient_bytes, m.optimizer_bytes) == (used.gradient_bytes, used.optimizer_bytes)
+    assert m.launches_optimizer == used.launches_optimizer
+    assert m.profiler_peak_bytes == used.profiler_peak_bytes + 200
+
+
+def test_an_input_that_requires_grad():
+    net, x = nn.Sequential(nn.Linear(20, 30), nn.Linear(30, 3)), torch.rand(2, 20)
+    without, m = measure_step(net, x, LABELS), measure_step(net, x.requires_grad_(), LABELS)
+    assert x.grad is None
+    assert m.macs_backward == without.macs_backward + 2 * 20 * 30
+    assert m.gradient_bytes == without.gradient_bytes
+    assert m.saved_bytes == without.saved_bytes
+    assert m.profiler_peak_bytes >= without.profiler_peak_bytes
+
+
 @pytest.mark.parametrize("name", ["standard", "aol", "bcop", "cpl", "sll", "soc"])
 def test_real_methods_agree_with_torch(name):
     net, x = stack(name)

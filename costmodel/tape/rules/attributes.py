@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from .. import layout
-from ..graph import leaf
 from ..sizes import as_torch
 from ..table import refused, rule
 from ..tensor import Tensor
@@ -82,5 +81,5 @@ def is_tensor(x: Any) -> bool:
 
 @rule("Tensor.requires_grad_")
 def requires_grad_(x: Tensor, requires_grad: bool = True) -> Tensor:
-    x.edge = (x.edge or (leaf(), 0)) if requires_grad else None
+    x.requires_grad = requires_grad
     return x

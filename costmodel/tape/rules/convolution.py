@@ -97,8 +97,9 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, sizes: Shape, m
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
         shapes = [saved[0].sizes, saved[1].sizes, (channels,)]
         gradients = [g.new(shape) if need else None for shape, need in zip(shapes, needs, strict=False)]
-        if gradients[0] is not None:
-            gradients[0]._strides = _strides(g, saved[1], saved[0].sizes)
+        for gradient in gradients[:2]:
+            if gradient is not None:
+                gradient._strides = _strides(saved[0], saved[1], gradient.sizes)
         written = [gradient for gradient in gradients if gradient is not None]
         count = macs * (needs[0] + needs[1])
         tape.kernel("convolution_backward", "conv", [g, *saved, *written], macs=count, variant=variant)

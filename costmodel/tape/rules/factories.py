@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from ..sizes import half
 from ..table import active, rule
 from ..tape import DType, Shape, Tape
@@ -19,8 +21,6 @@ def filled(name: str, tape: Tape, sizes: Shape, dtype: DType) -> Tensor:
 
 
 def _default() -> DType:
-    import torch  # noqa: PLC0415
-
     return torch.get_default_dtype()
 
 
@@ -29,7 +29,7 @@ def _shape(sizes: tuple[Any, ...]) -> Shape:
 
 
 def _factory(name: str, kernel: bool = True) -> Any:
-    @rule(f"torch.{name}")
+    @rule(f"torch.{name}", factory=True)
     def make(*sizes: Any, size: Any = None, dtype: DType = None, requires_grad: bool = False, **_: Any) -> Tensor:
         shape = tuple(size) if size is not None else _shape(sizes)
         out = Tensor(active(), shape, dtype or _default())
@@ -44,19 +44,17 @@ empty = _factory("empty", kernel=False)
 zeros, ones, rand, randn = (_factory(name) for name in ("zeros", "ones", "rand", "randn"))
 
 
-@rule("torch.full")
+@rule("torch.full", factory=True)
 def full(size: Any, fill_value: Operand, *, dtype: DType = None, **_: Any) -> Tensor:
-    import torch  # noqa: PLC0415
-
     return filled("full", active(), tuple(size), dtype or torch.tensor(fill_value, device="meta").dtype)
 
 
-@rule("torch.eye")
+@rule("torch.eye", factory=True)
 def eye(n: Any, m: Any = None, *, dtype: DType = None, **_: Any) -> Tensor:
     return filled("eye", active(), (n, n if m is None else m), dtype or _default())
 
 
-@rule("torch.arange")
+@rule("torch.arange", factory=True)
 def arange(*bounds: Any, start: Any = 0, end: Any = None, step: Any = 1, dtype: DType = None, **_: Any) -> Tensor:
     if len(bounds) == 1:
         (end,) = bounds
@@ -68,22 +66,20 @@ def arange(*bounds: Any, start: Any = 0, end: Any = None, step: Any = 1, dtype: 
 
 
 def _int64() -> DType:
-    import torch  # noqa: PLC0415
-
     return torch.int64
 
 
-@rule("torch.linspace")
+@rule("torch.linspace", factory=True)
 def linspace(start: Any, end: Any, steps: Any, *, dtype: DType = None, **_: Any) -> Tensor:
     return filled("linspace", active(), (steps,), dtype or _default())
 
 
-@rule("torch.fft.fftfreq")
+@rule("torch.fft.fftfreq", factory=True)
 def fftfreq(n: Any, d: float = 1.0, *, dtype: DType = None, **_: Any) -> Tensor:
     return filled("fft_fftfreq", active(), (n,), dtype or _default())
 
 
-@rule("torch.fft.rfftfreq")
+@rule("torch.fft.rfftfreq", factory=True)
 def rfftfreq(n: Any, d: float = 1.0, *, dtype: DType = None, **_: Any) -> Tensor:
     return filled("fft_rfftfreq", active(), (half(n) + 1,), dtype or _default())
 

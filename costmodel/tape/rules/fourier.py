@@ -9,9 +9,9 @@ from typing import Any
 
 from .. import layout
 from ..graph import attach
-from ..table import rule
 from ..sizes import half as half_of
 from ..sizes import same
+from ..table import rule
 from ..tape import DType, Shape, Size
 from ..tensor import Tensor
 from .factories import filled

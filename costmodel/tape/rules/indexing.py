@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from .. import layout
-from ..graph import attach, grad_enabled
+from ..graph import attach
 from ..table import refused, rule
 from ..tape import Size
 from ..tensor import Tensor
@@ -81,14 +83,14 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
 
 def written(x: Tensor, source: Tensor) -> Tensor:
     """``x.copy_(source)``."""
-    if grad_enabled() and (x.requires_grad or source.requires_grad):
+    if torch.is_grad_enabled() and (x.requires_grad or source.requires_grad):
         if x.is_view or x.requires_grad:
             raise refused("copying into a view, or a tensor, that belongs to a graph")
         x.tape.kernel("copy_", "pointwise", [x, source, x], flops=0)
         attach([x], [source], [], lambda _, g: [g])
     else:
         x.tape.kernel("copy_", "pointwise", [x, source, x], flops=0)
-    x.storage.version += 1
+    x.memory.version += 1
     return x
 
 

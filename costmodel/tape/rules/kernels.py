@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+import torch
+
 from .. import layout
 from ..sizes import same
 from ..tape import DType, Shape
@@ -42,7 +44,7 @@ def in_place(name: str, x: Tensor, *others: Operand) -> Tensor:
     """A kernel that computes each element of ``x`` anew, from it and the corresponding ones of other tensors."""
     tensors = [other.resolved() for other in others if type(other) is Tensor]
     x.tape.kernel(name, "pointwise", [x, *tensors, x], flops=x.elements)
-    x.storage.version += 1
+    x.memory.version += 1
     return x
 
 
@@ -89,8 +91,6 @@ def promoted(operands: Sequence[Operand]) -> DType:
 
 @lru_cache(maxsize=1024)
 def _promoted(kinds: tuple[Any, ...]) -> DType:
-    import torch  # noqa: PLC0415
-
     numbers: dict[Any, Any] = {bool: True, int: 1, float: 1.0, complex: 1j}
     with torch._C.DisableTorchFunction():
         tensors = [torch.empty((1,) * kind[1], dtype=kind[0], device="meta") for kind in kinds if isinstance(kind, tuple)]

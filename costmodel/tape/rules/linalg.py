@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple
 
+import torch
+
 from ..graph import attach
 from ..table import refused, rule
 from ..tape import Size
@@ -166,8 +168,6 @@ def inv_ex(a: Tensor, *, check_errors: bool = False) -> Inverse:
     Source of the count: LU factorisation 2/3 m³ and triangular solves against the identity 4/3 m³ (Golub & Van Loan,
     Matrix Computations, 4th ed., 3.2 and 3.1).
     """
-    import torch  # noqa: PLC0415
-
     tape, m = a.tape, a.sizes[-1]
     out, info = a.new(a.sizes), a.new(a.sizes[:-2], torch.int32)
     tape.kernel("linalg_inv_ex", "inverse", [a, out, info], flops=2 * _macs(a, a.elements, m), steps=m)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..graph import attach, grad_enabled
+import torch
+
+from ..graph import attach
 from ..table import refused, rule
 from ..tensor import Tensor
+from .factories import filled
 from .kernels import Operand, in_place, pointwise, promoted, real_of
 from .views import conj
 
@@ -166,7 +169,7 @@ def absolute(x: Tensor) -> Tensor:
 
 @rule("torch.sgn", "Tensor.sgn", "torch.sign", "Tensor.sign")
 def sgn(x: Tensor) -> Tensor:
-    return pointwise("sgn", x.detach())
+    return pointwise("sgn", x)
 
 
 @rule("torch.sqrt", "Tensor.sqrt")
@@ -201,7 +204,7 @@ def cos(x: Tensor) -> Tensor:
 
 @rule("torch.cosh", "Tensor.cosh")
 def cosh(x: Tensor) -> Tensor:
-    return pointwise("cosh", x.detach())
+    return pointwise("cosh", x)
 
 
 @rule("torch.polar")
@@ -216,9 +219,7 @@ def polar(absolute_value: Tensor, angle: Tensor) -> Tensor:
 
 def _comparison(name: str) -> Any:
     def compare(x: Tensor, y: Operand) -> Tensor:
-        import torch  # noqa: PLC0415
-
-        operands = [each.detach() if type(each) is Tensor else each for each in (x, y)]
+        operands = [each.alias() if type(each) is Tensor else each for each in (x, y)]
         return pointwise(name, *operands, dtype=torch.bool)
 
     return rule(f"torch.{name}", f"Tensor.{name}")(compare)
@@ -252,27 +253,24 @@ def _masked(g: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 @rule("torch.where", "Tensor.where")
 def where(condition: Tensor, x: Operand, y: Operand) -> Tensor:
-    tensors = [each for each in (x, y) if type(each) is Tensor]
-    if any(each.requires_grad for each in tensors) and grad_enabled():
-        return _where_with_gradient(condition, x, y)
-    return pointwise("where", condition, x, y, dtype=promoted((x, y)))
-
-
-def _where_with_gradient(condition: Tensor, x: Operand, y: Operand) -> Tensor:
-    places = [i for i, each in enumerate((x, y)) if type(each) is Tensor]
+    dtype = promoted((x, y))
     tensors = [each for each in (x, y) if type(each) is Tensor]
     needs = [each.requires_grad for each in tensors]
+    first = type(x) is Tensor
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
-        out: list[Tensor | None] = []
-        for place, need in zip(places, needs, strict=True):
-            chosen = (g, 0) if place == 0 else (0, g)
-            out.append(pointwise("where", saved[0], *chosen, dtype=g.dtype) if need else None)
-        return out
+        sides = [(g, 0), (0, g)] if len(needs) > 1 else [(g, 0) if first else (0, g)]
+        return [_chosen(saved[0], *side, g.dtype) if need else None for side, need in zip(sides, needs, strict=True)]
 
-    out = pointwise("where", condition, x, y, dtype=promoted((x, y)))
+    out = _chosen(condition, x, y, dtype)
     attach([out], tensors, [condition], backward)
     return out
+
+
+def _chosen(condition: Tensor, x: Operand, y: Operand, dtype: Any) -> Tensor:
+    """The kernel; it takes a number as a tensor without axes."""
+    both = [each if type(each) is Tensor else filled("scalar_tensor", condition.tape, (), dtype) for each in (x, y)]
+    return pointwise("where", condition, *both, dtype=dtype)
 
 
 @rule("torch.masked_fill", "Tensor.masked_fill")
@@ -294,17 +292,12 @@ def clamp(x: Tensor, min: Operand = None, max: Operand = None, *, name: str = "c
     bounds = [bound for bound in (min, max) if bound is not None]
 
     def derivative(g: Tensor, x: Tensor, _: Tensor) -> Tensor:
-        within = [pointwise("ge", x, dtype=_bool()) for _ in bounds]
-        mask = within[0] if len(within) == 1 else pointwise("logical_and", *within)
-        return pointwise("where", mask, g, dtype=g.dtype)
+        mask = ge(x, 0)
+        if len(bounds) > 1:
+            mask = in_place("logical_and_", mask, le(x, 0))
+        return _chosen(mask, g, 0, g.dtype)
 
     return unary(name, x, derivative)
-
-
-def _bool() -> Any:
-    import torch  # noqa: PLC0415
-
-    return torch.bool
 
 
 # Integers.
@@ -328,7 +321,7 @@ lshift = _bitwise("__lshift__", "Tensor.__lshift__", "torch.bitwise_left_shift",
 def changed(x: Tensor, others: Sequence[Operand], name: str, backward: Any = None) -> Tensor:
     """x, changed in place by a kernel; ``backward(saved, g)`` gives the gradients of x and of the tensors in ``others``."""
     tensors = [other for other in others if type(other) is Tensor]
-    recorded = grad_enabled() and any(each.requires_grad for each in (x, *tensors))
+    recorded = torch.is_grad_enabled() and any(each.requires_grad for each in (x, *tensors))
     if recorded and (x.is_view or backward is None):
         raise refused(f"{name} in place on a view, or of a kind, that belongs to a graph")
     if recorded and x.is_leaf and x.requires_grad:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from ..graph import attach
 from ..table import rule
 from ..tensor import Tensor
@@ -14,8 +16,6 @@ from .kernels import moved
 @rule("torch.nn.functional.adaptive_max_pool2d")
 def adaptive_max_pool2d(x: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """The maximum of each part of an image; saves x and where it was found."""
-    import torch  # noqa: PLC0415
-
     asked = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * 2
     sides = tuple(have if side is None else side for side, have in zip(asked, x.sizes[-2:], strict=True))
     sizes = (*x.sizes[:-2], *sides)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
+
 from ..graph import attach
 from ..table import refused, rule
 from ..tape import DType
@@ -27,8 +29,6 @@ def sum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType = Non
 def _summed(dtype: DType) -> DType:
     if dtype.is_floating_point or dtype.is_complex:
         return dtype
-    import torch  # noqa: PLC0415
-
     return torch.int64
 
 
@@ -43,15 +43,23 @@ def mean(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType = No
 
 @rule("torch.amax", "Tensor.amax", "torch.amin", "Tensor.amin")
 def amax(x: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
-    if x.requires_grad:
-        _check_no_gradient(x, "amax")
-    return reduction("amax", x, reduced(x.sizes, x.axes(dim), keepdim)[1])
+    """An extremum, whose gradient is shared by all places where it is found."""
+    axes = x.axes(dim)
+    kept, sizes = reduced(x.sizes, axes, keepdim)
+
+    def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
+        x, extremum = saved
+        mask = eq(view(extremum, kept), x)
+        share = div(view(g, kept), sum(mask, axes, True))
+        return [mul(share, mask)]
+
+    out = reduction("amax", x, sizes)
+    attach([out], [x], [x, out], backward)
+    return out
 
 
 def _check_no_gradient(x: Tensor, name: str) -> None:
-    from ..graph import grad_enabled  # noqa: PLC0415
-
-    if x.requires_grad and grad_enabled():
+    if x.requires_grad and torch.is_grad_enabled():
         raise refused(f"the gradient of {name}")
 
 
@@ -83,8 +91,6 @@ max, min = _extremum("max"), _extremum("min")  # noqa: A001
 
 def _over_axis(name: str, x: Tensor, axis: int, keepdim: bool) -> tuple[Tensor, Tensor]:
     """The extremum over an axis; saves where each was found, in 8 bytes."""
-    import torch  # noqa: PLC0415
-
     tape, before = x.tape, x.sizes
     kept, sizes = reduced(before, (axis,), keepdim)
     out, indices = x.new(sizes), x.new(sizes, torch.int64)
@@ -101,9 +107,11 @@ def _over_axis(name: str, x: Tensor, axis: int, keepdim: bool) -> tuple[Tensor, 
 
 
 @rule("torch.linalg.vector_norm", "torch.norm", "Tensor.norm", "torch.functional.norm")
-def norm(x: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False, *, ord: Any = 2) -> Tensor:  # noqa: A002
+def norm(
+    x: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: DType = None, *, ord: Any = 2  # noqa: A002
+) -> Tensor:
     """The Euclidean norm over axes, all by default."""
-    if p not in (2, None, "fro") or ord not in (2, None):
+    if p not in (2, None, "fro") or ord not in (2, None) or dtype not in (None, x.dtype):
         raise refused(f"a norm of order {p if p not in (2, None) else ord}")
     axes = x.axes(dim)
     kept, sizes = reduced(x.sizes, axes, keepdim)

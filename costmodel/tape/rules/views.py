@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+import torch
+
 from .. import layout
 from ..graph import attach
 from ..sizes import NeedsNumber, quotient
@@ -472,8 +474,6 @@ def to(x: Tensor, *args: Any, dtype: DType = None, memory_format: Any = None, **
 def _converts(name: str, dtype: str) -> None:
     @rule(f"Tensor.{name}")
     def convert(x: Tensor) -> Tensor:
-        import torch  # noqa: PLC0415
-
         return to(x, getattr(torch, dtype))
 
 

@@ -130,7 +130,7 @@ def networks() -> Iterator[tuple[str, dict[str, Any] | None]]:
 
 
 def points(method: str, rectangular: bool) -> dict[str, list[int]]:
-    """Distinct points that the method takes, a column per size and iteration count; small ones, where it branches, often."""
+    """Distinct points that the method takes, a column each symbol; small numbers, where it branches, are frequent."""
     rng = random.Random(f"{method} {rectangular} {SEED}")
 
     def draw(small: int, large: int) -> int:
