@@ -20,6 +20,20 @@ if TYPE_CHECKING:
     from torch import nn
 
 PARAMETER_TRANSFORM = "parameter_transform"
+# Functions that may take a number where another call has a tensor. To tell the calls apart torch's parser reads the
+# value of what is there, which a tensor without values does not survive; so the parser is left out.
+NUMBER_OR_TENSOR = {
+    "torch": (
+        "bitwise_and", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "float_power", "isin",
+        "pow", "remainder", "result_type", "where", "xlogy",
+    ),
+    "torch.special": (
+        "chebyshev_polynomial_t", "chebyshev_polynomial_u", "chebyshev_polynomial_v", "chebyshev_polynomial_w",
+        "hermite_polynomial_h", "hermite_polynomial_he", "laguerre_polynomial_l", "legendre_polynomial_p",
+        "shifted_chebyshev_polynomial_t", "shifted_chebyshev_polynomial_u", "shifted_chebyshev_polynomial_v",
+        "shifted_chebyshev_polynomial_w", "xlog1py", "xlogy", "zeta",
+    ),
+}  # fmt: skip
 HERE = __name__.rpartition(".")[0].removesuffix(".tape")
 
 
@@ -47,6 +61,7 @@ def recording(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
         tapes.append(tape)
         stack.callback(tapes.pop)
         stack.enter_context(_functions_recorded(torch.autograd.Function))
+        stack.enter_context(_parser_left_out())
         if module is not None:
             stack.enter_context(_on_tape(module, tape))
         stack.enter_context(Door())  # type: ignore[no-untyped-call]
@@ -184,6 +199,31 @@ def _functions_recorded(function: Any) -> Iterator[None]:
         yield
     finally:
         function.apply = original
+
+
+@contextmanager
+def _parser_left_out() -> Iterator[None]:
+    """Hand calls of NUMBER_OR_TENSOR with a tensor of a tape to their rules before torch parses them."""
+    len(table.RULES)  # read torch's functions while they stand under their names
+    with ExitStack() as stack:
+        for package, names in NUMBER_OR_TENSOR.items():
+            module = sys.modules[package]
+            for name in names:
+                original = getattr(module, name, None)
+                if original is not None:
+                    stack.callback(setattr, module, name, original)
+                    setattr(module, name, _before_parsing(original))
+        yield
+
+
+def _before_parsing(original: Any) -> Any:
+    @wraps(original)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        if table.recordings() and any(type(value) is Tensor for value in _leaves((args, kwargs))):
+            return table.call(original, args, kwargs)
+        return original(*args, **kwargs)
+
+    return function
 
 
 def _record_function(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

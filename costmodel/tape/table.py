@@ -79,6 +79,8 @@ class Rules(Mapping[Any, Rule]):
 
     def method(self, name: str) -> Rule:
         """The rule of a method or attribute of torch.Tensor, by its name."""
+        if self._index is None:
+            self._index = self._resolved()
         rule = self._named.get(f"Tensor.{name}")
         if self._own or rule is None:
             import torch  # noqa: PLC0415

@@ -252,27 +252,24 @@ def _masked(g: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 @rule("torch.where", "Tensor.where")
 def where(condition: Tensor, x: Operand, y: Operand) -> Tensor:
-    tensors = [each for each in (x, y) if type(each) is Tensor]
-    if any(each.requires_grad for each in tensors) and grad_enabled():
-        return _where_with_gradient(condition, x, y)
-    return pointwise("where", condition, x, y, dtype=promoted((x, y)))
-
-
-def _where_with_gradient(condition: Tensor, x: Operand, y: Operand) -> Tensor:
-    places = [i for i, each in enumerate((x, y)) if type(each) is Tensor]
-    tensors = [each for each in (x, y) if type(each) is Tensor]
-    needs = [each.requires_grad for each in tensors]
+    """x where the condition holds, else y; torch makes a tensor of one that is a number."""
+    dtype = promoted((x, y))
+    x, y = (each if type(each) is Tensor else _scalar(condition, dtype) for each in (x, y))
+    needs = [each.requires_grad for each in (x, y)]
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
-        out: list[Tensor | None] = []
-        for place, need in zip(places, needs, strict=True):
-            chosen = (g, 0) if place == 0 else (0, g)
-            out.append(pointwise("where", saved[0], *chosen, dtype=g.dtype) if need else None)
-        return out
+        of_y = where(saved[0], 0, g) if needs[1] else None
+        return [where(saved[0], g, 0) if needs[0] else None, of_y]
 
-    out = pointwise("where", condition, x, y, dtype=promoted((x, y)))
-    attach([out], tensors, [condition], backward)
+    out = pointwise("where", condition, x, y, dtype=dtype)
+    attach([out], [x, y], [condition], backward)
     return out
+
+
+def _scalar(like: Tensor, dtype: Any) -> Tensor:
+    from .factories import filled  # noqa: PLC0415
+
+    return filled("scalar_tensor", like.tape, (), dtype)
 
 
 @rule("torch.masked_fill", "Tensor.masked_fill")
