@@ -6,7 +6,7 @@ import pytest
 import sympy
 
 from lipcost.costmodel import METHODS, leading_order
-from lipcost.costmodel._symbols import B, C, S
+from lipcost.costmodel.formulas.symbols import B, C, S
 
 # Prach, Brau, Buttazzo & Lampert, CVPR 2024 (arXiv 2311.16833), the table of one layer's cost.
 PUBLISHED = {
@@ -21,7 +21,7 @@ PUBLISHED = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [name for name in METHODS if name.removesuffix("/published") in PUBLISHED])
 def test_published_table(method: str) -> None:
     flops, memory = PUBLISHED[method.removesuffix("/published")]
     assert leading_order(method, "flops_forward") == flops
