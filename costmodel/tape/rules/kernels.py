@@ -63,6 +63,13 @@ def moved(name: str, tensors: Sequence[Tensor], sizes: Shape, dtype: DType = Non
     return out
 
 
+def by_columns(x: Tensor, sizes: Shape) -> Tensor:
+    """A new tensor like ``x`` whose matrices lie column by column, as LAPACK leaves its results."""
+    rank = len(sizes)
+    order = (*range(rank - 2), rank - 1, rank - 2)
+    return x.new(sizes, strides=layout.contiguous(tuple(map(x.tape.hint, sizes)), order))
+
+
 def broadcast(*shapes: Shape) -> Shape:
     """The common shape of broadcast operands."""
     rank = max(map(len, shapes))

@@ -13,7 +13,7 @@ from ..sizes import fit
 from ..table import refused, rule
 from ..tape import Size
 from ..tensor import Tensor
-from .kernels import broadcast, fits
+from .kernels import broadcast, by_columns, fits
 from .pointwise import add, mul, neg
 from .views import adjoint, conj, expand, reshape, squeeze, t, transpose, unsqueeze, view
 
@@ -176,7 +176,7 @@ def inv_ex(a: Tensor, *, check_errors: bool = False) -> Inverse:
     Matrix Computations, 4th ed., 3.2 and 3.1).
     """
     tape, m = a.tape, a.sizes[-1]
-    out, info = a.new(a.sizes), a.new(a.sizes[:-2], torch.int32)
+    out, info = by_columns(a, a.sizes), a.new(a.sizes[:-2], torch.int32)
     tape.kernel("linalg_inv_ex", "inverse", [a, out, info], flops=2 * _macs(a, a.elements, m), steps=m)
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:

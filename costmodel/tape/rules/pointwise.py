@@ -265,7 +265,8 @@ def where(condition: Tensor, x: Operand, y: Operand) -> Tensor:
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
         sides = [(g, 0), (0, g)] if len(needs) > 1 else [(g, 0) if first else (0, g)]
-        return [_chosen(saved[0], *side, g.dtype) if need else None for side, need in zip(sides, needs, strict=True)]
+        found = [_chosen(saved[0], *s, g.dtype) if need else None for s, need in reversed([*zip(sides, needs)])]
+        return found[::-1]
 
     out = _chosen(condition, x, y, dtype)
     attach([out], tensors, [condition], backward)
