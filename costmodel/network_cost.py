@@ -145,7 +145,7 @@ def predict_network(
         >>> p.parameter_bytes, p.optimizer_bytes
         (100482048, 100482048)
     """
-    b, device = positive("b", b), as_device(device)
+    b, on = positive("b", b), as_device(device)
     task = workload(
         network,
         method,

@@ -206,7 +206,7 @@ class Tensor(torch.Tensor):
         self.edge = (self.edge or (leaf(self._strides), 0)) if value else None
 
     @property
-    def is_leaf(self) -> bool:
+    def is_leaf(self) -> bool:  # type: ignore[override]
         """Whether no operation made it."""
         return self.edge is None or self.edge[0].backward is None
 
