@@ -55,9 +55,7 @@ def resolve_counts(cls: type[LipschitzConv2d], given: dict[str, Any]) -> dict[st
     if unknown:
         options = ", ".join(known) or "none"
         raise ValueError(f"{cls.name} has no iteration count {unknown[0]!r}; its iteration counts: {options}")
-    for name, value in given.items():
-        positive(name, value)
-    return {**cls.counts, **given}
+    return {**cls.counts, **{name: positive(name, value) for name, value in given.items()}}
 
 
 def channels(c: Any, c_in: Any, c_out: Any) -> tuple[Any, Any]:
