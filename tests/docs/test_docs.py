@@ -34,11 +34,11 @@ class Difference(NamedTuple):
 
 def differences(page: Path) -> list[Difference]:
     """Run a page's blocks in one namespace; a new method that a page registers is gone afterwards."""
-    from lipcost.costmodel import METHODS  # noqa: PLC0415
+    from lipcost.layers.methods.registry import CLASSES  # noqa: PLC0415
 
     text, namespace = page.read_text(encoding="utf-8"), {"__name__": "__main__"}
     found: list[Difference] = []
-    with mock.patch.dict(METHODS):
+    with mock.patch.dict(CLASSES):
         for block in FENCE.finditer(text):
             first = text.count("\n", 0, block.start(2)) + 1
             run = {"python": run_python, "console": run_console}.get(block[1])
