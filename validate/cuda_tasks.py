@@ -18,7 +18,8 @@ from lipcost.costmodel.devices.device import Device
 from lipcost.costmodel.layer_cost import builder
 from lipcost.costmodel.networks.workload import workload
 from lipcost.costmodel.tape import Tape
-from lipcost.costmodel.tape.recording import Program, Recording, record_call
+from lipcost.costmodel.tape.program import Program, record_call
+from lipcost.costmodel.tape.recording import Recording
 from lipcost.layers import MarginCrossEntropy, conv_net
 
 from ._live import Mode
