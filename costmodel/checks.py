@@ -98,6 +98,26 @@ def all_positive(**given: Any) -> list[Any]:
     return [None if value is None else positive(name, value) for name, value in given.items()]
 
 
+def check_layer(layer: Any, given: dict[str, Any]) -> None:
+    """Raise ValueError unless it is a layer of ``lipcost.layers`` and what is given beside it is its own."""
+    if not hasattr(layer, "parameter_transform") or not hasattr(layer, "in_channels"):
+        raise ValueError(f"predict takes a method or one of its layers, got {layer!r}; predict_network takes any module")
+    own = {
+        "c": layer.in_channels if layer.in_channels == layer.out_channels else None,
+        "c_in": layer.in_channels,
+        "c_out": layer.out_channels,
+        "k": layer.kernel_size,
+        "stride": getattr(layer, "stride", 1),
+        "padding_mode": getattr(layer, "padding_mode", None),
+        "dtype": str(layer.weight.dtype).removeprefix("torch."),
+        "bias": layer.bias is not None,
+        **{name: getattr(layer, name) for name in (*layer.counts, *layer.sizes)},
+    }
+    for name, value in given.items():
+        if value is not None and (name not in own or own[name] != value):
+            raise ValueError(f"a layer has its own {name}, {own.get(name)}, got {value!r}; leave it out")
+
+
 def check_quantity(quantity: str, part: str | None) -> None:
     """Raise ValueError unless ``quantity`` is one, and has parts if ``part`` is given."""
     one_of("quantity", quantity, QUANTITIES)

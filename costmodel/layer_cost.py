@@ -10,6 +10,7 @@ from .checks import (
     PARTS,
     all_positive,
     channels,
+    check_layer,
     check_mode,
     lookup,
     placement,
@@ -95,12 +96,12 @@ def predict(
     c: int | None = None,
     c_in: int | None = None,
     c_out: int | None = None,
-    k: int = 3,
-    stride: int = 1,
+    k: int | None = None,
+    stride: int | None = None,
     padding_mode: str | None = None,
     mode: Mode = "train",
-    dtype: str = "float32",
-    bias: bool = True,
+    dtype: str | None = None,
+    bias: bool | None = None,
     in_place: bool = True,
     **options: int,
 ) -> Prediction:
@@ -115,12 +116,12 @@ def predict(
         c: channels, c_in = c_out; or give both of the following.
         c_in: input channels (c by default).
         c_out: output channels (c by default).
-        k: kernel size; even where the layer takes it.
-        stride: of the library's own algorithms.
+        k: kernel size, 3 by default; even where the layer takes it.
+        stride: of the library's own algorithms, 1 by default.
         padding_mode: of these, "circular" or "zeros"; default: the method's.
         mode: "train" (forward and backward) or "inference" (forward, the parameter transformation cached).
-        dtype: "float32", "float64" or, where the method allows it, "bfloat16".
-        bias: whether the layer has one.
+        dtype: "float32" (the default), "float64" or, where the method allows it, "bfloat16".
+        bias: whether the layer has one, as by default.
         in_place: whether autograd sums gradients in place; False is what it does under a TorchDispatchMode.
         **options: the method's own iteration counts and sizes, by name (``METHODS[method].counts``, ``.sizes``).
 
@@ -140,16 +141,22 @@ def predict(
     from .tape.program import Program, record_call  # noqa: PLC0415  (it needs torch, for which a refusal must not wait)
 
     b = positive("b", b)
+    if hasattr(method, "in_features"):  # a dense layer's input is an image of one pixel
+        s = 1 if s is None else s
     h, w = sides(*all_positive(s=s, h=h, w=w))
     train = check_mode(mode) == "train"
     if isinstance(method, str):
         cls = lookup(method)
         c_in, c_out = channels(*all_positive(c=c, c_in=c_in, c_out=c_out))
         options = resolve_counts(cls, options)
-        build = builder(cls, c_in, c_out, positive("k", k), stride, padding_mode, bias, dtype, options)
+        how = stride or 1, padding_mode, bias is not False, dtype or "float32"
+        build = builder(cls, c_in, c_out, positive("k", 3 if k is None else k), *how, options)
         program = Program(build, (b, c_in, h, w), None, train, train)
     else:
-        program = Program(method, (b, method.in_channels, h, w), None, train, train)
+        given = {"c": c, "c_in": c_in, "c_out": c_out, "k": k, "stride": stride, "padding_mode": padding_mode}
+        check_layer(method, given | {"dtype": dtype, "bias": bias} | options)
+        sizes = (b, method.in_channels) if hasattr(method, "in_features") else (b, method.in_channels, h, w)
+        program = Program(method, sizes, None, train, train)
     tape = Tape(in_place=in_place)
     recording, layer = record_call(program, tape)
     return Prediction(

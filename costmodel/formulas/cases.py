@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import sympy
 
-from ..tape.sizes import NeedsNumber
+from ..tape.sizes import Mismatch, NeedsNumber
 from ..tape.table import UnruledFunction
 from .symbols import C_IN, C_OUT, B, C, H, K, M, S, option_symbol
 from .vectorised import compiled
@@ -109,7 +109,7 @@ def explore(run: Callable[[Callable[[Any], bool]], Result], grid: Grid) -> dict[
 
         try:
             result = run(decide)
-        except (NeedsNumber, UnruledFunction):
+        except (Mismatch, NeedsNumber, UnruledFunction):
             raise
         except ValueError as refusal:
             error = refusal
@@ -202,9 +202,16 @@ def join(outcomes: dict[Path, sympy.Expr], grid: Grid, depth: int = 0) -> sympy.
     for answer in (True, False):
         here, other = sides[answer], sides[not answer]
         region = grid.where((*prefix, (condition, not answer)))
-        if here == other or np.array_equal(grid.evaluate(here)[region], grid.evaluate(other)[region]):
+        if here == other or _equal(here, other, region, grid):
             return here
     return sympy.Piecewise(*pieces(sides[True], condition), *pieces(sides[False], sympy.true))
+
+
+def _equal(here: sympy.Expr, other: sympy.Expr, region: np.ndarray, grid: Grid) -> bool:
+    """Whether two expressions have the same values in a region; logarithms, which are floats there, cancel first."""
+    if here.has(sympy.log) and not here.has(sympy.Piecewise, sympy.Max) and not other.has(sympy.Piecewise, sympy.Max):
+        here, other = sympy.expand(here - other), sympy.Integer(0)
+    return np.array_equal(grid.evaluate(here)[region], grid.evaluate(other)[region])
 
 
 def pieces(expression: sympy.Expr, condition: Any) -> list[tuple[sympy.Expr, Any]]:

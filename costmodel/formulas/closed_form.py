@@ -97,10 +97,10 @@ class Setting:
         side = sizes.get("s", self.stride * S)
         return sizes.get("h", side), sizes.get("w", side)
 
-    def program(self) -> Program:
-        """The layer and its input; counts must be numbers."""
+    def program(self, own: bool = True) -> Program:
+        """The layer and its input; counts must be numbers. ``own``: its own sizes are symbols, not its defaults."""
         c_in, c_out = (self.value(name if self.rectangular else "c") for name in ("c_in", "c_out"))
-        options = dict(self.counts) | {name: option_symbol(name) for name in self.own}
+        options = dict(self.counts) | {name: option_symbol(name) for name in self.own if own}
         k = self.value("k")
         build = builder(self.cls, c_in, c_out, k, self.stride, self.padding_mode, self.bias, self.dtype, options)
         return Program(build, (self.value("b"), c_in, *self.image), None, self.train, self.train)

@@ -13,6 +13,16 @@ class NeedsNumber(ValueError):
     """A program loops over a size, or computes with its value, and the size is a symbol."""
 
 
+class Mismatch(ValueError):
+    """Sizes that do not fit each other; torch would raise too."""
+
+
+def fit(a: Size, b: Size, what: str) -> None:
+    """Raise Mismatch unless two sizes are equal."""
+    if not (a == b or same(a, b)):
+        raise Mismatch(f"{what}: {a} does not fit {b}")
+
+
 def as_torch(size: Size, tape: Tape) -> Any:
     """A size as torch code may see it: an int, or a torch.SymInt whose comparisons ask the tape."""
     number = as_int(size)
@@ -44,6 +54,15 @@ def _equal(a: Any, b: Any) -> bool:
     import sympy  # noqa: PLC0415
 
     return sympy.expand(a - b) == 0
+
+
+def halved(size: Size) -> Size:
+    """⌊size/2⌋."""
+    if isinstance(size, int):
+        return size // 2
+    from .symbols import floored  # noqa: PLC0415  (it needs SymPy)
+
+    return floored(size / 2)
 
 
 def quotient(a: Size, b: Size) -> Size:

@@ -21,7 +21,7 @@ Rule = Callable[..., Any]
 Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
-    "attributes", "convolution", "factories", "fourier", "indexing", "linalg", "losses", "normalisation", "padding",
+    "attributes", "convolution", "factories", "factorisations", "fourier", "indexing", "linalg", "losses", "normalisation", "padding",
     "pointwise", "pooling", "random", "reductions", "views",
 )  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..sizes import half
+from ..sizes import halved
 from ..table import active, rule
 from ..tape import DType, Shape, Tape
 from ..tensor import Tensor
@@ -81,7 +81,7 @@ def fftfreq(n: Any, d: float = 1.0, *, dtype: DType = None, **_: Any) -> Tensor:
 
 @rule("torch.fft.rfftfreq", factory=True)
 def rfftfreq(n: Any, d: float = 1.0, *, dtype: DType = None, **_: Any) -> Tensor:
-    return filled("fft_rfftfreq", active(), (half(n) + 1,), dtype or _default())
+    return filled("fft_rfftfreq", active(), (halved(n) + 1,), dtype or _default())
 
 
 def _like(name: str, kernel: bool = True) -> Any:
@@ -115,3 +115,15 @@ def _new(name: str, kernel: bool = True) -> Any:
 
 new_empty = _new("empty", kernel=False)
 new_zeros, new_ones, new_full = (_new(name) for name in ("zeros", "ones", "full"))
+
+
+# Initial values are none of a recording's: a module that is built on a tape has none.
+INITIALISATIONS = (
+    "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_", "orthogonal_", "sparse_",
+    "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_",
+)  # fmt: skip
+
+
+@rule(*(f"torch.nn.init.{name}" for name in INITIALISATIONS))
+def initialise(tensor: Tensor, *_: Any, **__: Any) -> Tensor:
+    return tensor

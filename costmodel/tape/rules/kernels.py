@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from .. import layout
-from ..sizes import same
-from ..tape import DType, Shape
+from ..sizes import fit, same
+from ..tape import DType, Shape, Size
 from ..tensor import Tensor
 
 Operand = Any  # a Tensor, or a Python number, which torch keeps on the host
@@ -63,11 +63,25 @@ def moved(name: str, tensors: Sequence[Tensor], sizes: Shape, dtype: DType = Non
     return out
 
 
+def by_columns(x: Tensor, sizes: Shape) -> Tensor:
+    """A new tensor like ``x`` whose matrices lie column by column, as LAPACK leaves its results."""
+    rank = len(sizes)
+    order = (*range(rank - 2), rank - 1, rank - 2)
+    return x.new(sizes, strides=layout.contiguous(tuple(map(x.tape.hint, sizes)), order))
+
+
 def broadcast(*shapes: Shape) -> Shape:
     """The common shape of broadcast operands."""
     rank = max(map(len, shapes))
     padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
-    return tuple(next((size for size in sizes if size != 1), 1) for sizes in zip(*padded, strict=True))
+    return tuple(_common(sizes) for sizes in zip(*padded, strict=True))
+
+
+def _common(sizes: Sequence[Size]) -> Size:
+    first, *others = [size for size in sizes if size != 1] or [1]
+    for other in others:
+        fit(first, other, "operands of a pointwise function")
+    return first
 
 
 def fits(sizes: Shape, others: Shape) -> bool:

@@ -251,7 +251,12 @@ def _masked(g: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return in_place("masked_fill_", out, gt(a, b))
 
 
-@rule("torch.where", "Tensor.where")
+@rule("Tensor.where")
+def where_of(x: Tensor, condition: Tensor, y: Operand) -> Tensor:
+    return where(condition, x, y)
+
+
+@rule("torch.where")
 def where(condition: Tensor, x: Operand, y: Operand) -> Tensor:
     dtype = promoted((x, y))
     tensors = [each for each in (x, y) if type(each) is Tensor]
@@ -260,7 +265,8 @@ def where(condition: Tensor, x: Operand, y: Operand) -> Tensor:
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
         sides = [(g, 0), (0, g)] if len(needs) > 1 else [(g, 0) if first else (0, g)]
-        return [_chosen(saved[0], *side, g.dtype) if need else None for side, need in zip(sides, needs, strict=True)]
+        found = [_chosen(saved[0], *s, g.dtype) if need else None for s, need in reversed([*zip(sides, needs)])]
+        return found[::-1]
 
     out = _chosen(condition, x, y, dtype)
     attach([out], tensors, [condition], backward)

@@ -10,7 +10,7 @@ import torch
 
 from .. import layout
 from ..graph import attach
-from ..sizes import NeedsNumber, quotient
+from ..sizes import Mismatch, NeedsNumber, fit, quotient
 from ..table import refused, rule
 from ..tape import DType, Shape, Size
 from ..tensor import Tensor
@@ -116,8 +116,12 @@ def _is_more(size: Size) -> Any:
 def _resolved_shape(x: Tensor, given: Shape) -> Shape:
     """A shape with its -1 put in."""
     if not any(isinstance(size, int) and size == -1 for size in given):
+        if not x.tape.symbolic and prod(x.sizes) != prod(given):
+            raise Mismatch(f"a tensor of shape {x.sizes} has no shape {given}")
         return given
     known = [size for size in given if not (isinstance(size, int) and size == -1)]
+    if not x.tape.symbolic and prod(x.sizes) % prod(known):
+        raise Mismatch(f"a tensor of shape {x.sizes} has no shape {given}")
     missing = quotient(prod(x.sizes), prod(known))
     return tuple(missing if isinstance(size, int) and size == -1 else size for size in given)
 
@@ -170,7 +174,7 @@ def view(x: Tensor, *shape: Any) -> Tensor:
     sizes = _resolved_shape(x, _sizes(shape))
     strides = x._strides if fits(sizes, x.sizes) else _viewed(x, sizes)
     if strides is None and not fits(sizes, x.sizes):
-        raise RuntimeError(f"no view of shape {sizes} shows a tensor of shape {x.sizes} that lies by {x.strides}")
+        raise Mismatch(f"no view of shape {sizes} shows a tensor of shape {x.sizes} that lies by {x.strides}")
     return _shown(x, sizes, strides)  # type: ignore[arg-type]
 
 
@@ -424,6 +428,10 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     first = tensors[0]
     axis = first.axis(dim)
     sizes = [tensor.sizes[axis] for tensor in tensors]
+    for other in tensors[1:]:
+        for i, (a, b) in enumerate(zip(first.sizes, other.sizes, strict=True)):
+            if i != axis:
+                fit(a, b, "tensors to join")
     shape = (*first.sizes[:axis], sum(sizes), *first.sizes[axis + 1 :])
     out = first.new(shape)
     if all(layout.is_channels_last(tensor.hints, tensor.strides) for tensor in tensors):

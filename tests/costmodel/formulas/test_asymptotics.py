@@ -23,7 +23,7 @@ PUBLISHED = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [name for name in METHODS if name.removesuffix("/published") in PUBLISHED])
 def test_published_table(method: str) -> None:
     flops, memory = PUBLISHED[method.removesuffix("/published")]
     assert leading_order(method, "flops_forward") == flops
