@@ -13,12 +13,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy
-
-from lipcost.layers import LipschitzConv2d
 
 from ..checks import METHODS
 from ..layer_cost import builder
@@ -29,6 +27,9 @@ from ..tape.sizes import NeedsNumber
 from .cases import Grid, Outcome, Path, Ranges, explore, join, pieces
 from .peak import in_variables, peak_candidates
 from .symbols import C_IN, C_OUT, B, C, K, M, S, hint, option_symbol
+
+if TYPE_CHECKING:
+    from lipcost.layers import LipschitzConv2d
 
 SIZES = {"b": B, "s": S, "c": C, "c_in": C_IN, "c_out": C_OUT, "k": 2 * M + 1}
 SIDES = ("h", "w")  # numbers only, in place of s
