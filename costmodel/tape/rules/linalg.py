@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..errors import refused
 from ..graph import attach
 from ..sizes import fit
-from ..table import refused, rule
+from ..table import rule
 from ..tape import Size
 from ..tensor import Tensor
 from .kernels import broadcast, by_columns, fits

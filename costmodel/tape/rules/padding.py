@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import layout
+from ..errors import refused
 from ..graph import attach
-from ..table import refused, rule
+from ..table import rule
 from ..tape import Size
 from ..tensor import Tensor
 from .indexing import copied_into

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
+from ..errors import refused
 from ..graph import attach
-from ..table import refused, rule
+from ..table import rule
 from ..tensor import Tensor
 from .factories import filled
 from .kernels import Operand, in_place, pointwise, promoted, real_of

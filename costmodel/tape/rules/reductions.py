@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..errors import refused
 from ..graph import attach
-from ..table import refused, rule
+from ..table import rule
 from ..tape import DType
 from ..tensor import Tensor
 from .factories import filled
