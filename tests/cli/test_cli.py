@@ -361,7 +361,7 @@ HEAVY = {"fvcore", "hypothesis", "jinja2", "matplotlib", "pandas", "scipy", "sym
         (["formula", "aol", "--quantity", "macs_forward"], {"torch", "sympy"}),
         (["table"], {"torch", "sympy"}),
     ],
-    ids=lambda value: " ".join(value),
+    ids=lambda value: " ".join(sorted(value) if isinstance(value, set) else value),
 )
 def test_start_up_imports(args: list[str], allowed: set[str]) -> None:
     """What a command waits for: an error for nothing heavy at all, an answer for torch, a formula for SymPy too."""
