@@ -22,8 +22,8 @@ Rule = Callable[..., Any]
 Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
-    "attributes", "convolution", "factories", "factorisations", "fourier", "indexing", "linalg", "losses",
-    "normalisation", "padding", "pointwise", "pooling", "random", "reductions", "views",
+    "activations", "attributes", "convolution", "factories", "factorisations", "fourier", "indexing", "inplace",
+    "linalg", "losses", "normalisation", "padding", "pointwise", "pooling", "random", "reductions", "views",
 )  # fmt: skip
 
 

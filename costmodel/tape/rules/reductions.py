@@ -51,7 +51,8 @@ def amax(x: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
         x, extremum = saved
         mask = eq(view(extremum, kept), x)
-        share = div(view(g, kept), sum(mask, axes, True))
+        count = sum(mask, axes, True)
+        share = div(view(g, kept), count)
         return [mul(share, mask)]
 
     out = reduction("amax", x, sizes)
