@@ -52,7 +52,9 @@ def imports(package: str) -> Iterator[Import]:
             elif isinstance(node, ast.Import):
                 for alias in node.names:
                     if alias.name.startswith("lipcost."):
-                        yield Import(file, node.lineno, alias.name.removeprefix("lipcost."), "", id(node) not in at_once)
+                        yield Import(
+                            file, node.lineno, alias.name.removeprefix("lipcost."), "", id(node) not in at_once
+                        )
 
 
 def below(module: str, allowed: tuple[str, ...]) -> bool:

@@ -237,7 +237,7 @@ def measure(subject: Subject, meter: Meter, profile: Device, allowed: float = BU
 def _predicted(recording: Recording, profile: Device) -> dict[str, Any]:
     base = recording.sizes[: recording.start]
     rounding = int(profile["rounding"])
-    time_of = seconds(tally(recording.paid()), profile)  # nothing is loaded: the images are there
+    time_of = seconds(tally(recording.operations), profile)  # nothing is loaded: the images are there
     return {
         "base_bytes": sum(sign * size for sign, size in base),
         "peak_bytes": recording.peak(),

@@ -317,7 +317,10 @@ def test_time_needs_a_device() -> None:
         ({"s": 48}, "pixel_unshuffle by 2 takes images whose sides are multiples of it, got 3x3"),
         ({"mode": "eval"}, "unknown mode 'eval'; modes: train, inference"),
         ({"optimizer": "lion"}, "unknown optimizer 'lion'; optimizers: sgd, sgd-momentum, adam, adamw"),
-        ({"dtype": "float16"}, r"unknown dtype 'float16' \(did you mean 'bfloat16'\?\); dtypes: float32, float64, bfloat16"),
+        (
+            {"dtype": "float16"},
+            r"unknown dtype 'float16' \(did you mean 'bfloat16'\?\); dtypes: float32, float64, bfloat16",
+        ),
         (
             {"method": "cayley", "dtype": "bfloat16"},
             r"cayley does not work in torch\.bfloat16; supported: torch\.float32, torch\.float64",
@@ -390,7 +393,7 @@ def test_a_module_has_a_dtype_of_its_own() -> None:
     mixed = torch.nn.Sequential(net, build("AOLConv2d(3, 3, 1)"))
     with pytest.raises(ValueError, match="a module has one dtype, got float32 and float64"):
         predict_network(mixed, b=2, s=8, mode="inference")
-    with pytest.raises(ValueError, match="unknown dtype 'float16' .*; dtypes: float32, float64, bfloat16"):
+    with pytest.raises(ValueError, match=r"unknown dtype 'float16' .*; dtypes: float32, float64, bfloat16"):
         predict_network(net.half(), b=2, s=8, mode="inference")
 
 
