@@ -101,7 +101,9 @@ def all_positive(**given: Any) -> list[Any]:
 def check_layer(layer: Any, given: dict[str, Any]) -> None:
     """Raise ValueError unless it is a layer of ``lipcost.layers`` and what is given beside it is its own."""
     if not hasattr(layer, "parameter_transform") or not hasattr(layer, "in_channels"):
-        raise ValueError(f"predict takes a method or one of its layers, got {layer!r}; predict_network takes any module")
+        raise ValueError(
+            f"predict takes a method or one of its layers, got {layer!r}; predict_network takes any module"
+        )
     own = {
         "c": layer.in_channels if layer.in_channels == layer.out_channels else None,
         "c_in": layer.in_channels,

@@ -186,7 +186,7 @@ def predict(
     )
 
 
-def builder(
+def builder(  # noqa: PLR0917  (a layer's own arguments, in their order)
     cls: type[LipschitzConv2d],
     c_in: Any,
     c_out: Any,
@@ -201,9 +201,9 @@ def builder(
     extra = placement(cls, stride, padding_mode)
 
     def build(tape: Tape) -> LipschitzConv2d:
-        sizes = (as_torch(size, tape) for size in (c_in, c_out, k))
+        given: list[Any] = [as_torch(size, tape) for size in (c_in, c_out, k)]
         counts = {name: as_torch(value, tape) for name, value in options.items()}
-        return cls(*sizes, bias=bias, dtype=torch_dtype(dtype), **extra, **counts)
+        return cls(given[0], given[1], given[2], bias=bias, dtype=torch_dtype(dtype), **extra, **counts)
 
     return build
 

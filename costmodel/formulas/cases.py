@@ -71,7 +71,8 @@ class Grid:
         self._truths: dict[Any, np.ndarray] = {condition: truth[mask] for condition, truth in self._known().items()}
 
     def _known(self) -> dict[Any, np.ndarray]:
-        return self.__dict__.setdefault("_truths", {})
+        known: dict[Any, np.ndarray] = self.__dict__.setdefault("_truths", {})
+        return known
 
     def evaluate(self, expression: Any) -> np.ndarray:
         """The values of an expression or a condition at every point."""
@@ -119,11 +120,11 @@ def explore(run: Callable[[Callable[[Any], bool]], Result], grid: Grid) -> dict[
     if not results:
         raise error or ValueError("there is no such configuration")
     found = {}
-    for path, (result, _) in results.items():
-        region = grid.where(path)
+    for way, (result, _) in results.items():
+        region = grid.where(way)
         if region.any():  # what is left of it where others were refused
             ranges = {x: (int(v[region].min()), int(v[region].max())) for x, v in grid.values.items()}
-            found[_short(path, grid)] = result, ranges
+            found[_short(way, grid)] = result, ranges
     return found
 
 
@@ -155,12 +156,12 @@ def _decided(condition: Any, path: list[tuple[Any, bool]], waiting: list[Path], 
         elif not options:  # nothing is left here: a refused region
             return False
         return options[0] == positive
-    return known[canonical] == positive
+    return bool(known[canonical] == positive)
 
 
 @lru_cache(maxsize=4096)
 def _canonical(condition: Any) -> tuple[Any, bool]:
-    """A condition as variables > constant, or = constant, recognised however it was written; and whether it is meant."""
+    """A condition as variables > or = a constant, recognised however it was written; and whether it is meant."""
     if isinstance(condition, sympy.Not):
         inner, positive = _canonical(condition.args[0])
         return inner, not positive

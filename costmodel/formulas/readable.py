@@ -84,7 +84,7 @@ def formula(
         stride=positive("stride", stride),
         padding_mode=padding_mode,
         sizes=tuple(sizes.items()),
-        counts=tuple(counts.items()),
+        counts=tuple((name, int(value)) for name, value in counts.items()),
     )
     form = _readable(closed_form(setting, quantity, part))
     return form if stride == 1 else form.subs(S, S / stride)

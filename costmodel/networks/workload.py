@@ -86,7 +86,11 @@ def workload(
         sides = [image if side is None else side for side in (s if h is None else h, s if w is None else w)]
         if None in sides:
             raise ValueError("the sides of the images are missing: give s, or h and w, or shape")
-        named = (("c_in", c_in), ("h" if h else "s", sides[0]), ("w" if w else "s", sides[1]))
+        named: tuple[tuple[str, Any], ...] = (
+            ("c_in", c_in),
+            ("h" if h else "s", sides[0]),
+            ("w" if w else "s", sides[1]),
+        )
     elif any(side is not None for side in (s, h, w)):
         raise ValueError("give shape, or c_in and the sides of the images")
     else:

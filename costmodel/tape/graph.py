@@ -128,10 +128,10 @@ def _run(node: Node, gradients: list[Tensor | None]) -> list[Tensor | None]:
         if output is None or node.inputs[i] is None:
             outputs[i] = None
             continue
-        if output.sizes != node.shapes[i] or output.dtype is not node.dtypes[i]:
-            output = output.fitted(node.shapes[i], node.dtypes[i])
-        outputs[i] = output if output.memory.users == 1 else output.alias()
-        del output
+        fits = output.sizes == node.shapes[i] and output.dtype is node.dtypes[i]
+        fitted = output if fits else output.fitted(node.shapes[i], node.dtypes[i])
+        outputs[i] = fitted if fitted.memory.users == 1 else fitted.alias()
+        del output, fitted
     gradients.clear()
     node.saved = ()
     return outputs

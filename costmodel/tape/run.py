@@ -32,6 +32,7 @@ def running(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
         tape: where they are recorded.
         module: one whose parameters and buffers lie on it meanwhile; all of it is put back, whatever happens.
     """
+
     class Door(TorchFunctionMode):
         """Hands every torch function to its rule."""
 
@@ -49,7 +50,7 @@ def running(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
         stack.enter_context(_hooks_refused(torch.autograd.graph.saved_tensors_hooks))
         if module is not None:
             stack.enter_context(_on_tape(module, tape))
-        stack.enter_context(Door())  # type: ignore[no-untyped-call]
+        stack.enter_context(Door())
         yield
 
 
@@ -73,7 +74,10 @@ def _enter(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if any(type(value) is Tensor for value in _leaves((args, kwargs))):
         raise table.unruled(table.name_of(function))
     out = function(*args, **kwargs)
-    if any(isinstance(value, torch.Tensor) and type(value) is not Tensor for value in _leaves(out)) and not _importing():
+    if (
+        any(isinstance(value, torch.Tensor) and type(value) is not Tensor for value in _leaves(out))
+        and not _importing()
+    ):
         raise table.unruled(table.name_of(function))
     return out
 
@@ -124,7 +128,7 @@ def _containers(module: nn.Module) -> dict[str, dict[str, Any]]:
 
 
 def mark_transforms(module: nn.Module) -> None:
-    """Let what a layer does to its parameters count as that part: by its method ``parameter_transform``, if it has one."""
+    """Let what a layer does to its parameters, in its method ``parameter_transform``, count as that part."""
     for each in module.modules():
         transform = getattr(each, PARAMETER_TRANSFORM, None)
         if transform is not None:
@@ -172,6 +176,8 @@ def constant(tensor: torch.Tensor, tape: Tape, counted: bool = True) -> Tensor:
 
 class Context:
     """An autograd Function's ``ctx`` on the tape."""
+
+    saved_tensors: tuple[Tensor | None, ...]
 
     def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs_input_grad

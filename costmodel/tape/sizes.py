@@ -32,7 +32,7 @@ def as_torch(size: Size, tape: Tape) -> Any:
 
     from .symbols import Node  # noqa: PLC0415
 
-    return torch.SymInt(Node(size, tape))
+    return torch.SymInt(Node(size, tape))  # type: ignore[no-untyped-call]
 
 
 def as_int(size: Size) -> int | None:
@@ -53,7 +53,7 @@ def same(a: Size, b: Size) -> bool:
 def _equal(a: Any, b: Any) -> bool:
     import sympy  # noqa: PLC0415
 
-    return sympy.expand(a - b) == 0
+    return bool(sympy.expand(a - b) == 0)
 
 
 def halved(size: Size) -> Size:

@@ -98,7 +98,9 @@ class Node:
         """The number, where it is one."""
         number = as_int(self.expr)
         if number is None:
-            raise NeedsNumber(f"a program takes {self.expr} as a number (a loop, a table), so no symbol can stand there")
+            raise NeedsNumber(
+                f"a program takes {self.expr} as a number (a loop, a table), so no symbol can stand there"
+            )
         return number
 
     guard_int = int_

@@ -1,8 +1,8 @@
 """The table of rules: what each torch function does on the tape.
 
 A rule has the signature of its torch function and takes tensors without values: it allocates what the function
-allocates, records the kernels that it runs and what its backward keeps and runs, and returns what it returns. A function
-without a rule is an error that names it, the module and the line, never zero.
+allocates, records the kernels that it runs and what its backward keeps and runs, and returns what it returns. A
+function without a rule is an error that names it, the module and the line, never zero.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Rule = Callable[..., Any]
 Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
-    "attributes", "convolution", "factories", "factorisations", "fourier", "indexing", "linalg", "losses", "normalisation", "padding",
-    "pointwise", "pooling", "random", "reductions", "views",
+    "attributes", "convolution", "factories", "factorisations", "fourier", "indexing", "linalg", "losses",
+    "normalisation", "padding", "pointwise", "pooling", "random", "reductions", "views",
 )  # fmt: skip
 
 
@@ -177,16 +177,13 @@ def admitted(value: Any) -> Any:
     if kind in PLAIN:
         return value
     if isinstance(value, (tuple, list)):
-        if all(type(each) in PLAIN for each in value):
-            return value
-        return type(value)(map(admitted, value)) if kind in (tuple, list) else tuple(map(admitted, value))
+        plain = all(type(each) in PLAIN for each in value)
+        return value if plain else (list if kind is list else tuple)(map(admitted, value))
     if kind is slice:
         return slice(admitted(value.start), admitted(value.stop), admitted(value.step))
     if kind.__name__ == "SymInt":
         return value.node.expr
-    if kind.__module__.startswith("torch") and isinstance(value, _torch().Tensor):
-        return lift(value, active())
-    return value
+    return lift(value, active()) if isinstance(value, _torch().Tensor) else value
 
 
 def lift(value: Any, tape: Tape) -> Tensor:

@@ -153,7 +153,7 @@ class Tensor(torch.Tensor):
         return out
 
     def fitted(self, sizes: Shape, dtype: DType) -> Tensor:
-        """As a gradient of an input of these sizes and type: its real part, converted, summed over what was repeated."""
+        """As a gradient of an input of these sizes and type: its real part, converted, summed where it was repeated."""
         from .rules.views import real, to  # noqa: PLC0415  (rules are made of tensors)
 
         out = self
@@ -190,7 +190,7 @@ class Tensor(torch.Tensor):
     # What torch code asks of a tensor.
 
     @property
-    def shape(self) -> Any:
+    def shape(self) -> Any:  # type: ignore[override]
         """Its sizes, as torch.Size."""
         if not self.tape.symbolic:
             return torch.Size(self.sizes)
@@ -206,12 +206,12 @@ class Tensor(torch.Tensor):
         self.edge = (self.edge or (leaf(self._strides), 0)) if value else None
 
     @property
-    def is_leaf(self) -> bool:
+    def is_leaf(self) -> bool:  # type: ignore[override]
         """Whether no operation made it."""
         return self.edge is None or self.edge[0].backward is None
 
     @property
-    def grad_fn(self) -> Node | None:
+    def grad_fn(self) -> Node | None:  # type: ignore[override]
         """The node that made it."""
         return None if self.edge is None or self.is_leaf else self.edge[0]
 
@@ -220,7 +220,7 @@ class Tensor(torch.Tensor):
     device = torch.device("cpu")  # where a real one would be
 
     @property
-    def _version(self) -> int:
+    def _version(self) -> int:  # type: ignore[override]
         return self.memory.version
 
     def data_ptr(self) -> int:
@@ -238,9 +238,9 @@ class Tensor(torch.Tensor):
         return int(as_torch(self.sizes[0], self.tape))
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.unbind(0))  # type: ignore[no-untyped-call]
+        return iter(self.unbind(0))
 
-    def __repr__(self, **_: Any) -> str:
+    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
         return f"Tensor({self.sizes}, {self.dtype})"
 
     def __bool__(self) -> NoReturn:

@@ -59,17 +59,23 @@ def _odd(span: Size) -> Any:
 
 
 @rule("torch.conv1d", "torch.nn.functional.conv1d")
-def conv1d(x: Any, w: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1) -> Any:
+def conv1d(
+    x: Any, w: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1
+) -> Any:
     return _convolve(1, x, w, bias, stride, padding, dilation, groups)
 
 
 @rule("torch.conv2d", "torch.nn.functional.conv2d")
-def conv2d(x: Any, w: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1) -> Any:
+def conv2d(
+    x: Any, w: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1
+) -> Any:
     return _convolve(2, x, w, bias, stride, padding, dilation, groups)
 
 
 @rule("torch.conv3d", "torch.nn.functional.conv3d")
-def conv3d(x: Any, w: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1) -> Any:
+def conv3d(
+    x: Any, w: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1
+) -> Any:
     return _convolve(3, x, w, bias, stride, padding, dilation, groups)
 
 

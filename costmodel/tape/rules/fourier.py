@@ -27,7 +27,9 @@ def _transformed(name: str, x: Tensor, sizes: Shape, dtype: DType, axes: Sequenc
     if x._strides is not None:
         order = layout.order_of(x.strides)
         outer = [a for a in order if a not in axes]
-        inner = [a for a in order if a in axes[:-1]] + [axes[-1]] if name != "_fft_c2c" else [a for a in order if a in axes]
+        inner = (
+            [a for a in order if a in axes[:-1]] + [axes[-1]] if name != "_fft_c2c" else [a for a in order if a in axes]
+        )
         out._strides = layout.contiguous(out.hints, outer + inner)
     batch = prod(size for a, size in enumerate(sizes) if a not in axes)
     flops = 5 * batch * points * log2(points, exact=x.tape.symbolic)

@@ -107,7 +107,9 @@ def promoted(operands: Sequence[Operand]) -> DType:
 def _promoted(kinds: tuple[Any, ...]) -> DType:
     numbers: dict[Any, Any] = {bool: True, int: 1, float: 1.0, complex: 1j}
     with torch._C.DisableTorchFunction():
-        tensors = [torch.empty((1,) * kind[1], dtype=kind[0], device="meta") for kind in kinds if isinstance(kind, tuple)]
+        tensors = [
+            torch.empty((1,) * kind[1], dtype=kind[0], device="meta") for kind in kinds if isinstance(kind, tuple)
+        ]
         result = tensors[0]
         for other in (*tensors[1:], *(numbers.get(kind, 1) for kind in kinds if not isinstance(kind, tuple))):
             axes = max(result.ndim, getattr(other, "ndim", 0))

@@ -144,7 +144,7 @@ def reciprocal(x: Tensor) -> Tensor:
 
 
 @rule("torch.pow", "Tensor.pow")
-def pow(x: Operand, exponent: Operand) -> Tensor:  # noqa: A001  (torch's name)
+def pow(x: Operand, exponent: Operand) -> Tensor:
     """x to a number's power, which torch differentiates as g · (n · x^(n-1))."""
     if type(x) is not Tensor or type(exponent) is Tensor:
         raise refused("pow with a tensor as its exponent")
@@ -265,7 +265,9 @@ def where(condition: Tensor, x: Operand, y: Operand) -> Tensor:
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
         sides = [(g, 0), (0, g)] if len(needs) > 1 else [(g, 0) if first else (0, g)]
-        found = [_chosen(saved[0], *s, g.dtype) if need else None for s, need in reversed([*zip(sides, needs)])]
+        found = [
+            _chosen(saved[0], *s, g.dtype) if need else None for s, need in reversed([*zip(sides, needs, strict=True)])
+        ]
         return found[::-1]
 
     out = _chosen(condition, x, y, dtype)
@@ -292,7 +294,7 @@ def clamp_min(x: Tensor, least: Operand) -> Tensor:
 
 
 @rule("torch.clamp", "Tensor.clamp", "torch.clip", "Tensor.clip")
-def clamp(x: Tensor, min: Operand = None, max: Operand = None, *, name: str = "clamp") -> Tensor:  # noqa: A002
+def clamp(x: Tensor, min: Operand = None, max: Operand = None, *, name: str = "clamp") -> Tensor:
     if type(min) is Tensor or type(max) is Tensor:
         raise refused("clamp with tensors as its bounds")
     bounds = [bound for bound in (min, max) if bound is not None]
@@ -325,7 +327,7 @@ lshift = _bitwise("__lshift__", "Tensor.__lshift__", "torch.bitwise_left_shift",
 
 
 def changed(x: Tensor, others: Sequence[Operand], name: str, backward: Any = None) -> Tensor:
-    """x, changed in place by a kernel; ``backward(saved, g)`` gives the gradients of x and of the tensors in ``others``."""
+    """x, changed in place by a kernel; ``backward(saved, g)`` gives the gradients of x and of the other tensors."""
     tensors = [other for other in others if type(other) is Tensor]
     recorded = torch.is_grad_enabled() and any(each.requires_grad for each in (x, *tensors))
     if recorded and (x.is_view or backward is None):

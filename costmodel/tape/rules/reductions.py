@@ -18,7 +18,7 @@ from .views import expand, reshape, view
 
 
 @rule("torch.sum", "Tensor.sum")
-def sum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType = None) -> Tensor:  # noqa: A001
+def sum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType = None) -> Tensor:
     axes, before = x.axes(dim), x.sizes
     kept, sizes = reduced(before, axes, keepdim)
     out = reduction("sum", x, sizes, dtype or _summed(x.dtype))
@@ -86,13 +86,13 @@ def _extremum(name: str) -> Any:
     return extremum
 
 
-max, min = _extremum("max"), _extremum("min")  # noqa: A001
+max, min = _extremum("max"), _extremum("min")
 
 
 def _over_axis(name: str, x: Tensor, axis: int, keepdim: bool) -> tuple[Tensor, Tensor]:
     """The extremum over an axis; saves where each was found, in 8 bytes."""
     tape, before = x.tape, x.sizes
-    kept, sizes = reduced(before, (axis,), keepdim)
+    _, sizes = reduced(before, (axis,), keepdim)
     out, indices = x.new(sizes), x.new(sizes, torch.int64)
     tape.kernel(name, "pointwise", [x, out, indices], flops=x.elements)
 
@@ -107,9 +107,7 @@ def _over_axis(name: str, x: Tensor, axis: int, keepdim: bool) -> tuple[Tensor, 
 
 
 @rule("torch.linalg.vector_norm", "torch.norm", "Tensor.norm", "torch.functional.norm")
-def norm(
-    x: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: DType = None, *, ord: Any = 2  # noqa: A002
-) -> Tensor:
+def norm(x: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: DType = None, *, ord: Any = 2) -> Tensor:
     """The Euclidean norm over axes, all by default."""
     if p not in (2, None, "fro") or ord not in (2, None) or dtype not in (None, x.dtype):
         raise refused(f"a norm of order {p if p not in (2, None) else ord}")
