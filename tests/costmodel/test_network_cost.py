@@ -299,7 +299,7 @@ def test_time_needs_a_device() -> None:
         ),
         (
             {"method": "foo"},
-            "unknown method 'foo'; methods: standard, aol, bcop, cayley, cpl, lot, sll, soc, standard/published, .*",
+            "unknown method 'foo'; methods: standard, aol, bcop, .*cayley, cpl, lot, sll, soc, standard/published, .*",
         ),
         ({"method": None}, "the network 'XS' needs a method"),
         ({"b": 0}, "b must be a positive integer, got 0"),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lipcost.costmodel.tape import Tape
-from lipcost.costmodel.tape.recording import Program, record_call
+from lipcost.costmodel.tape.program import Program, record_call
 from lipcost.validate import measure_flops, measure_memory
 
 N = 3
@@ -89,7 +89,7 @@ def test_a_program_may_start_with_an_operator() -> None:
     """The rules are read at the first use of any of them, also where no torch function is called by its name."""
     code = (
         "import torch\nfrom lipcost.costmodel.tape import Tape\n"
-        "from lipcost.costmodel.tape.recording import Program, record_call\n"
+        "from lipcost.costmodel.tape.program import Program, record_call\n"
         "class Scale(torch.nn.Module):\n"
         "    def __init__(self):\n        super().__init__()\n        self.p = torch.nn.Parameter(torch.ones(3))\n"
         "    def forward(self, x):\n        return x * self.p\n"
