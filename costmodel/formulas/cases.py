@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import sympy
 
-from ..tape.sizes import Mismatch, NeedsNumber
-from ..tape.table import UnruledFunction
+from ..tape.errors import Mismatch, NeedsNumber, UnruledFunction
 from .symbols import C_IN, C_OUT, B, C, H, K, M, S, option_symbol
 from .vectorised import compiled
 

@@ -21,9 +21,9 @@ import sympy
 from ..checks import METHODS
 from ..layer_cost import builder
 from ..tape import Tape
+from ..tape.errors import NeedsNumber
 from ..tape.program import Program, record_call
 from ..tape.recording import Recording
-from ..tape.sizes import NeedsNumber
 from .cases import Grid, Outcome, Path, Ranges, explore, join, pieces
 from .peak import in_variables, peak_candidates
 from .symbols import C_IN, C_OUT, B, C, K, M, S, hint, option_symbol

@@ -10,8 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .errors import UnruledFunction as UnruledFunction
 from .table import RULES as RULES
-from .table import UnruledFunction as UnruledFunction
 from .tape import Operation as Operation
 from .tape import Storage as Storage
 from .tape import Tape as Tape

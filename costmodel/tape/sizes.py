@@ -5,16 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from .errors import Mismatch
+
 if TYPE_CHECKING:
     from .tape import Size, Tape
-
-
-class NeedsNumber(ValueError):
-    """A program loops over a size, or computes with its value, and the size is a symbol."""
-
-
-class Mismatch(ValueError):
-    """Sizes that do not fit each other; torch would raise too."""
 
 
 def fit(a: Size, b: Size, what: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import sympy
 
-from .sizes import NeedsNumber, as_int
+from .errors import NeedsNumber
 
 if TYPE_CHECKING:
     from .tape import Tape
@@ -57,7 +57,7 @@ class Node:
 
     def maybe_as_int(self) -> int | None:
         """The number, if it is one."""
-        return as_int(self.expr)
+        return int(self.expr) if self.expr.is_Integer else None
 
     constant_int = maybe_as_int
 
@@ -96,7 +96,7 @@ class Node:
 
     def int_(self, *_: Any) -> int:
         """The number, where it is one."""
-        number = as_int(self.expr)
+        number = self.maybe_as_int()
         if number is None:
             raise NeedsNumber(
                 f"a program takes {self.expr} as a number (a loop, a table), so no symbol can stand there"

@@ -9,9 +9,10 @@ from typing import Any, NoReturn
 import torch
 
 from . import layout
-from .graph import Node, leaf
+from .errors import refused
+from .node import Node, leaf
 from .sizes import as_torch, same
-from .table import PLAIN, call, refused
+from .table import PLAIN, call
 from .tape import DType, Shape, Size, Storage, Tape
 
 _EMPTY = torch.empty(0, device="meta")  # what torch's own code would see of any of them
@@ -154,20 +155,15 @@ class Tensor(torch.Tensor):
 
     def fitted(self, sizes: Shape, dtype: DType) -> Tensor:
         """As a gradient of an input of these sizes and type: its real part, converted, summed where it was repeated."""
-        from .rules.views import real, to  # noqa: PLC0415  (rules are made of tensors)
-
-        out = self
+        out: Any = self
         if out.dtype is not dtype:
-            out = to(real(out) if out.dtype.is_complex and not dtype.is_complex else out, dtype)
-        return out.sum_to(sizes)
+            out = (out.real if out.dtype.is_complex and not dtype.is_complex else out).to(dtype)
+        return out.sum_to(sizes)  # type: ignore[no-any-return]
 
     def sum_to(self, sizes: Shape) -> Tensor:
         """The sum over the axes that broadcasting from ``sizes`` added."""
         if self.sizes == sizes:
             return self
-        from .rules.reductions import sum as sum_over  # noqa: PLC0415
-        from .rules.views import reshape  # noqa: PLC0415
-
         leading = len(self.sizes) - len(sizes)
         padded = (1,) * leading + sizes
         axes = [i for i, size in enumerate(padded) if i < leading or not same(size, self.sizes[i])]
@@ -175,7 +171,8 @@ class Tensor(torch.Tensor):
             raise RuntimeError(f"a gradient of shape {self.sizes} reached an input of shape {sizes}")
         if leading == 0 and not self.tape.holds(prod(self.sizes[i] for i in axes) > 1):
             return self
-        return reshape(sum_over(self, axes, keepdim=True), sizes)
+        total: Any = self.sum(axes, keepdim=True)
+        return total.reshape([as_torch(size, self.tape) for size in sizes])  # type: ignore[no-any-return]
 
     def in_layout(self, strides: layout.Strides | None) -> Tensor:
         """Itself, or a copy where it lies unlike a parameter of ``strides``: what autograd puts into ``.grad``."""

@@ -10,8 +10,9 @@ from math import prod
 from typing import Any
 
 from .. import layout
+from ..errors import Mismatch
 from ..graph import attach
-from ..sizes import Mismatch, fit, halved
+from ..sizes import fit, halved
 from ..table import rule
 from ..tape import Shape, Size
 from ..tensor import Tensor

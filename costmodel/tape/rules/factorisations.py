@@ -12,8 +12,9 @@ from fractions import Fraction
 from math import prod
 from typing import NamedTuple
 
+from ..errors import refused
 from ..graph import attach
-from ..table import refused, rule
+from ..table import rule
 from ..tape import DType, Size
 from ..tensor import Tensor
 from .kernels import broadcast, by_columns, fits, moved

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from .. import layout
+from ..errors import refused
 from ..graph import attach
-from ..table import refused, rule
+from ..table import rule
 from ..tape import Size
 from ..tensor import Tensor
 from .kernels import moved, pointwise

@@ -70,6 +70,13 @@ def by_columns(x: Tensor, sizes: Shape) -> Tensor:
     return x.new(sizes, strides=layout.contiguous(tuple(map(x.tape.hint, sizes)), order))
 
 
+def image_strides(x: Tensor, sizes: Shape) -> layout.Strides | None:
+    """The strides of an image batch of ``sizes`` that a kernel makes of x: channels lie innermost if they do in x."""
+    if x._strides is None or not layout.is_channels_last(x.hints, x.strides):
+        return None
+    return layout.contiguous(tuple(map(x.tape.hint, sizes)), layout.CHANNELS_LAST)
+
+
 def broadcast(*shapes: Shape) -> Shape:
     """The common shape of broadcast operands."""
     rank = max(map(len, shapes))

@@ -8,14 +8,16 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..errors import refused
 from ..graph import attach
 from ..sizes import fit
-from ..table import refused, rule
+from ..table import rule
 from ..tape import Size
 from ..tensor import Tensor
 from .kernels import broadcast, by_columns, fits
 from .pointwise import add, mul, neg
-from .views import adjoint, conj, expand, reshape, squeeze, t, transpose, unsqueeze, view
+from .reductions import sum as sum_over
+from .views import adjoint, conj, contiguous, expand, permute, reshape, squeeze, t, transpose, unsqueeze, view
 
 
 def _macs(x: Tensor, *sizes: Size) -> Size:
@@ -119,29 +121,165 @@ def _times(g: Tensor, factor: float) -> Tensor:
     return g if factor == 1 else mul(g, factor)
 
 
+@rule("torch.mv", "Tensor.mv")
+def mv(a: Tensor, v: Tensor) -> Tensor:
+    """(n, m) @ (m,) in n·m MACs."""
+    n, m = a.sizes
+    out = a.new((n,))
+    a.tape.kernel("mv", "matmul", [a, v, out], macs=_macs(a, n, m))
+
+    def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
+        a, v = saved
+        of_v = None if a is None else mv(t(conj(a)), g)
+        return [None if v is None else mul(view(g, (n, 1)), conj(v)), of_v]
+
+    attach([out], [a, v], [a if v.requires_grad else None, v if a.requires_grad else None], backward)
+    return out
+
+
+def _inner(name: str) -> Any:
+    @rule(f"torch.{name}", f"Tensor.{name}")
+    def inner(u: Tensor, v: Tensor) -> Tensor:
+        """(n,) times (n,) in n MACs."""
+        if u.dtype.is_complex:
+            raise refused(f"torch.{name} of complex vectors")
+        out = u.new(())
+        u.tape.kernel(name, "matmul", [u, v, out], macs=u.elements)
+
+        def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
+            u, v = saved
+            of_v = None if u is None else mul(g, u)
+            return [None if v is None else mul(g, v), of_v]
+
+        attach([out], [u, v], [u if v.requires_grad else None, v if u.requires_grad else None], backward)
+        return out
+
+    return inner
+
+
+dot, vdot = _inner("dot"), _inner("vdot")
+
+
 @rule("torch.matmul", "Tensor.matmul", "Tensor.__matmul__")
 def matmul(a: Tensor, b: Tensor) -> Tensor:
-    """A product of matrices, vectors or stacks of matrices, by torch's own reduction to mm and bmm."""
-    if a.rank == 2 and b.rank == 2:
+    """A product of matrices, vectors or stacks of matrices, by torch's own reduction to dot, mv, mm and bmm.
+
+    Source: at::matmul in aten/src/ATen/native/LinearAlgebra.cpp.
+    """
+    ranks = a.rank, b.rank
+    if ranks == (2, 2):
         return mm(a, b)
-    if a.rank == 3 and b.rank == 3 and fits(a.sizes[:1], b.sizes[:1]):
-        return bmm(a, b)
-    if a.rank == 1 or b.rank == 1:
-        return _with_vector(a, b)
-    if b.rank == 2:  # the stack is one tall matrix
-        return view(mm(reshape(a, (-1, a.sizes[-1])), b), (*a.sizes[:-1], b.sizes[1]))
-    if a.rank == 2:
-        tall = transpose(b, -2, -1)
-        product = mm(reshape(tall, (-1, tall.sizes[-1])), t(a))
-        return transpose(view(product, (*tall.sizes[:-1], a.sizes[0])), -2, -1)
+    if ranks == (1, 1):
+        return dot(a, b)  # type: ignore[no-any-return]
+    if ranks == (2, 1):
+        return mv(a, b)
+    if ranks == (1, 2):
+        return view(mm(unsqueeze(a, 0), b), (b.sizes[1],))
+    if _is_tall(a, b):
+        return _as_tall(a, b)
+    if ranks == (3, 3) and not fits(a.sizes[:1], b.sizes[:1]):
+        if a.sizes[0] == 1 and a.requires_grad:
+            return matmul(squeeze(a, 0), b)
+        if b.sizes[0] == 1 and b.requires_grad:
+            return matmul(a, squeeze(b, 0))
     lead = broadcast(a.sizes[:-2], b.sizes[:-2])
     count = prod(lead)
-    stacks = [reshape(expand(x, (*lead, *x.sizes[-2:])), (count, *x.sizes[-2:])) for x in (a, b)]
-    return view(bmm(*stacks), (*lead, a.sizes[-2], b.sizes[-1]))
+    rows = a.sizes[-2:] if a.rank > 1 else (1, *a.sizes)
+    left = reshape(expand(a, (*lead, *rows)), (count, *rows))
+    if b.rank > 1:
+        right = reshape(expand(b, (*lead, *b.sizes[-2:])), (count, *b.sizes[-2:]))
+    else:
+        right = unsqueeze(reshape(expand(b, (*lead, *b.sizes)), (count, *b.sizes)), 2)
+    sizes = (*lead, *a.sizes[-2:-1], *(b.sizes[-1:] if b.rank > 1 else ()))
+    return view(bmm(left, right), sizes)
 
 
-def _with_vector(a: Tensor, b: Tensor) -> Tensor:
-    raise refused("a product with a vector")
+def _is_tall(a: Tensor, b: Tensor) -> bool:
+    """Whether the stack is taken as one tall matrix: where the other one needs a gradient, or no copy is needed."""
+    stack, other = (a, b) if a.rank >= b.rank else (transpose(b.alias(), -2, -1), a)
+    if stack.rank <= 2 or other.rank > 2:
+        return False
+    if other.requires_grad:
+        return True
+    if a.rank == 2:
+        return False
+    hints, strides = stack.hints, stack.strides
+    return all(strides[i] == strides[i + 1] * hints[i + 1] for i in range(stack.rank - 2))
+
+
+def _as_tall(a: Tensor, b: Tensor) -> Tensor:
+    turned = b.rank > a.rank
+    stack, other = (transpose(b, -2, -1), t(a)) if turned else (a, b)
+    lead = stack.sizes[:-1]
+    tall = reshape(stack, (prod(lead), stack.sizes[-1]))
+    if other.rank == 1:
+        return view(mv(tall, other), lead)
+    product = view(mm(tall, other), (*lead, other.sizes[1]))
+    return contiguous(transpose(product, -2, -1)) if turned else product
+
+
+@rule("torch.einsum")
+def einsum(equation: str, *operands: Any) -> Tensor:
+    """Two tensors by one batched matrix product, or by a pointwise one where no axis is summed.
+
+    Source: at::einsum and sumproduct_pair in aten/src/ATen/native/Linear.cpp.
+    """
+    tensors = list(operands[0]) if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else list(operands)
+    given, arrow, result = equation.replace(" ", "").partition("->")
+    labels = given.split(",")
+    distinct = all(len(set(each)) == len(each) for each in (*labels, result))
+    if len(tensors) != 2 or not arrow or "." in equation or not distinct:
+        raise refused(f"einsum {equation!r}: only of two tensors, with each axis named once and the result's after ->")
+    summed = sorted(set("".join(labels)) - set(result))
+    order = [*result, *summed]
+    a, b = (_aligned(x, own, order) for x, own in zip(tensors, labels, strict=True))
+    for i in range(len(result), len(order)):  # an axis of only one of them is summed beforehand
+        in_a, in_b = (order[i] in own for own in labels)
+        if in_a != in_b:
+            a, b = (sum_over(a, i, True), b) if in_a else (a, sum_over(b, i, True))
+    if not any(order[i] in labels[0] and order[i] in labels[1] for i in range(len(result), len(order))):
+        return _without(mul(a, b), len(result))
+    return _without(_contracted(a, b, len(result)), len(result))
+
+
+def _aligned(x: Tensor, own: str, order: Sequence[str]) -> Tensor:
+    """x with its axes in an order, those that it lacks of size 1."""
+    x = permute(x, [own.index(label) for label in order if label in own])
+    for i, label in enumerate(order):
+        if label not in own:
+            x = unsqueeze(x, i)
+    return x
+
+
+def _without(x: Tensor, kept: int) -> Tensor:
+    """x without its last axes, which have one element."""
+    return x if x.rank == kept else view(x, x.sizes[:kept])
+
+
+def _contracted(a: Tensor, b: Tensor, kept: int) -> Tensor:
+    """The product of two tensors of as many axes, summed over the axes from ``kept`` on, which both have."""
+    holds = a.tape.holds
+    long_a, long_b = ([not _is_one(size) and holds(size > 1) for size in x.sizes] for x in (a, b))
+    summed = list(range(kept, a.rank))
+    for i in summed:
+        if long_a[i] != long_b[i]:
+            raise refused("einsum over an axis that one of them repeats")
+    both = [i for i in range(kept) if long_a[i] and long_b[i]]
+    of_a = [i for i in range(kept) if long_a[i] and not long_b[i]]
+    of_b = [i for i in range(kept) if not long_a[i]]
+    batch, rows = prod(a.sizes[i] for i in both), prod(a.sizes[i] for i in of_a)
+    inner, columns = prod(a.sizes[i] for i in summed), prod(b.sizes[i] for i in of_b)
+    left = reshape(permute(a, both + of_a + summed + of_b), (batch, rows, inner))
+    right = reshape(permute(b, both + summed + of_b + of_a), (batch, inner, columns))
+    product = bmm(left, right)
+    order = both + of_a + summed + of_b
+    ones = [1] * len(summed)
+    sizes = [a.sizes[i] for i in both + of_a] + ones + [b.sizes[i] for i in of_b]
+    return permute(view(product, sizes), [order.index(i) for i in range(a.rank)])
+
+
+def _is_one(size: Size) -> bool:
+    return isinstance(size, int) and size == 1
 
 
 @rule("Tensor.__rmatmul__")
@@ -153,7 +291,9 @@ def rmatmul(b: Tensor, a: Tensor) -> Tensor:
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x (…, n) with weight (m, n): (…, m) in n·m MACs each; the bias is not counted."""
     if bias is None:
-        return matmul(x, t(weight))
+        if x.rank <= weight.rank:
+            return matmul(x, t(weight))
+        return view(mm(reshape(x, (-1, x.sizes[-1])), t(weight)), (*x.sizes[:-1], weight.sizes[0]))
     if x.rank == 2:
         return addmm(bias, x, t(weight))
     if x.is_plain:
@@ -191,6 +331,3 @@ def inv_ex(a: Tensor, *, check_errors: bool = False) -> Inverse:
 @rule("torch.linalg.inv", "torch.inverse", "Tensor.inverse")
 def inv(a: Tensor) -> Tensor:
     return inv_ex(a)[0]
-
-
-__all__: list[Any] = ["squeeze", "unsqueeze"]

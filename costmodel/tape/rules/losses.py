@@ -5,23 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import refused
 from ..graph import attach
-from ..table import refused, rule
+from ..table import rule
 from ..tensor import Tensor
-from .kernels import pointwise
+
+
+def _plain(name: str, x: Tensor, *others: Tensor) -> Tensor:
+    """A kernel whose output lies without gaps, the last axis innermost, however x lies."""
+    out = x.new(x.sizes)
+    x.tape.kernel(name, "pointwise", [x, *others, out], flops=out.elements)
+    return out
 
 
 @rule("torch.nn.functional.log_softmax", "torch.log_softmax", "Tensor.log_softmax")
 def log_softmax(x: Tensor, dim: int | None = None, **_: Any) -> Tensor:
-    out = pointwise("_log_softmax", x)
-    attach([out], [x], [out], lambda saved, g: [pointwise("_log_softmax_backward_data", g, saved[0])])
+    out = _plain("_log_softmax", x)
+    attach([out], [x], [out], lambda saved, g: [_plain("_log_softmax_backward_data", g, saved[0])])
     return out
 
 
 @rule("torch.nn.functional.softmax", "torch.softmax", "Tensor.softmax")
 def softmax(x: Tensor, dim: int | None = None, **_: Any) -> Tensor:
-    out = pointwise("_softmax", x)
-    attach([out], [x], [out], lambda saved, g: [pointwise("_softmax_backward_data", g, saved[0])])
+    out = _plain("_softmax", x)
+    attach([out], [x], [out], lambda saved, g: [_plain("_softmax_backward_data", g, saved[0])])
     return out
 
 

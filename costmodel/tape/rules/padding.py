@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import layout
+from ..errors import refused
 from ..graph import attach
-from ..table import refused, rule
+from ..table import rule
 from ..tape import Size
 from ..tensor import Tensor
 from .indexing import copied_into
-from .kernels import moved
+from .kernels import image_strides, moved
 from .views import clone, view
 
 
@@ -21,7 +22,29 @@ def pad(x: Tensor, pad: Sequence[Size], mode: str = "constant", value: float | N
         return constant_pad(x, pad)
     if mode == "circular":
         return _circular(x, pad)
-    raise refused(f"padding mode {mode!r}")
+    if mode in _MIRRORING and len(pad) == 4 and x.rank in (3, 4):
+        return _mirrored(_MIRRORING[mode], x, pad)
+    raise refused(f"padding mode {mode!r} of {len(pad)} widths and a tensor with {x.rank} axes")
+
+
+_MIRRORING = {"reflect": "reflection_pad2d", "replicate": "replication_pad2d"}
+
+
+def _mirrored(name: str, x: Tensor, widths: Sequence[Size]) -> Tensor:
+    """x with its own pixels around it: a copy, whose gradient sums."""
+    left, right, top, bottom = widths
+    *lead, h, w = x.sizes
+    out = moved(name, [x], (*lead, h + top + bottom, w + left + right))
+    out._strides = image_strides(x, out.sizes)
+
+    def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
+        (x,) = saved
+        gradient = g.new(x.sizes, strides=image_strides(x, x.sizes))
+        g.tape.kernel(f"{name}_backward", "pointwise", [g, x, gradient], flops=g.elements)
+        return [gradient]
+
+    attach([out], [x], [x], backward)
+    return out
 
 
 def constant_pad(x: Tensor, widths: Sequence[Size]) -> Tensor:
@@ -78,21 +101,23 @@ def pixel_unshuffle(x: Tensor, downscale_factor: int) -> Tensor:
     for side in (h, w):
         if isinstance(side, int) and side % n:
             raise ValueError(f"pixel_unshuffle by {n} takes images whose sides are multiples of it, got {h}x{w}")
-    out = moved("pixel_unshuffle", [x], (b, c * n**2, h // n, w // n))
-    attach([out], [x], [], lambda _, g: [_shuffled(g, before)])
+    out = _shuffled("pixel_unshuffle", x, (b, c * n**2, h // n, w // n))
+    attach([out], [x], [], lambda _, g: [_shuffled("pixel_shuffle", g, before)])
     return out
 
 
-def _shuffled(g: Tensor, sizes: tuple[Size, ...]) -> Tensor:
-    return moved("pixel_shuffle", [g], sizes)
+def _shuffled(name: str, x: Tensor, sizes: tuple[Size, ...]) -> Tensor:
+    out = moved(name, [x], sizes)
+    out._strides = image_strides(x, sizes)
+    return out
 
 
 @rule("torch.pixel_shuffle", "torch.nn.functional.pixel_shuffle")
 def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
     b, c, h, w = before = x.sizes
     n = upscale_factor
-    out = moved("pixel_shuffle", [x], (b, c // n**2, h * n, w * n))
-    attach([out], [x], [], lambda _, g: [moved("pixel_unshuffle", [g], before)])
+    out = _shuffled("pixel_shuffle", x, (b, c // n**2, h * n, w * n))
+    attach([out], [x], [], lambda _, g: [_shuffled("pixel_unshuffle", g, before)])
     return out
 
 

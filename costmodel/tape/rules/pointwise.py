@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 
+from ..errors import refused
 from ..graph import attach
-from ..table import refused, rule
+from ..table import rule
 from ..tensor import Tensor
 from .factories import filled
-from .kernels import Operand, in_place, pointwise, promoted, real_of
+from .kernels import Operand, broadcast, in_place, pointwise, promoted, real_of
 from .views import conj
 
 Derivative = Callable[[Tensor, Tensor, Tensor], Tensor]  # of the gradient, the input and the output
@@ -199,7 +200,12 @@ def sin(x: Tensor) -> Tensor:
 
 @rule("torch.cos", "Tensor.cos")
 def cos(x: Tensor) -> Tensor:
-    return unary("cos", x, lambda g, x, _: mul(g, neg(conj(sin(x)))))
+    def derivative(g: Tensor, x: Tensor, _: Tensor) -> Tensor:
+        sine = conj(sin(x))
+        negative = neg(sine)
+        return mul(g, negative)
+
+    return unary("cos", x, derivative)
 
 
 @rule("torch.cosh", "Tensor.cosh")
@@ -283,8 +289,15 @@ def _chosen(condition: Tensor, x: Operand, y: Operand, dtype: Any) -> Tensor:
 
 @rule("torch.masked_fill", "Tensor.masked_fill")
 def masked_fill(x: Tensor, mask: Tensor, value: Operand) -> Tensor:
-    out = pointwise("masked_fill", x, mask, dtype=x.dtype)
-    attach([out], [x], [mask], lambda saved, g: [pointwise("masked_fill", g, saved[0], dtype=g.dtype)])
+    out = _filled(x, mask)
+    attach([out], [x], [mask], lambda saved, g: [_filled(g, saved[0])])
+    return out
+
+
+def _filled(x: Tensor, mask: Tensor) -> Tensor:
+    """The kernel, whose output lies without gaps, the last axis innermost."""
+    out = x.new(broadcast(x.sizes, mask.sizes))
+    x.tape.kernel("masked_fill", "pointwise", [x, mask, out], flops=out.elements)
     return out
 
 
@@ -302,7 +315,8 @@ def clamp(x: Tensor, min: Operand = None, max: Operand = None, *, name: str = "c
     def derivative(g: Tensor, x: Tensor, _: Tensor) -> Tensor:
         mask = ge(x, 0)
         if len(bounds) > 1:
-            mask = in_place("logical_and_", mask, le(x, 0))
+            upper = le(x, 0)  # it lives as long as the mask
+            mask = in_place("logical_and_", mask, upper)
         return _chosen(mask, g, 0, g.dtype)
 
     return unary(name, x, derivative)
@@ -321,89 +335,3 @@ bitwise_xor = _bitwise("bitwise_xor", "torch.bitwise_xor", "Tensor.bitwise_xor")
 bitwise_not = _bitwise("bitwise_not", "torch.bitwise_not", "Tensor.bitwise_not")
 rshift = _bitwise("__rshift__", "Tensor.__rshift__", "torch.bitwise_right_shift", "Tensor.bitwise_right_shift")
 lshift = _bitwise("__lshift__", "Tensor.__lshift__", "torch.bitwise_left_shift", "Tensor.bitwise_left_shift")
-
-
-# In place.
-
-
-def changed(x: Tensor, others: Sequence[Operand], name: str, backward: Any = None) -> Tensor:
-    """x, changed in place by a kernel; ``backward(saved, g)`` gives the gradients of x and of the other tensors."""
-    tensors = [other for other in others if type(other) is Tensor]
-    recorded = torch.is_grad_enabled() and any(each.requires_grad for each in (x, *tensors))
-    if recorded and (x.is_view or backward is None):
-        raise refused(f"{name} in place on a view, or of a kind, that belongs to a graph")
-    if recorded and x.is_leaf and x.requires_grad:
-        raise RuntimeError("a leaf that requires grad is changed in place")
-    in_place(name, x, *others)
-    if recorded:
-        attach([x], [x, *tensors], [], backward)
-    return x
-
-
-@rule("Tensor.add_", "Tensor.__iadd__")
-def add_(x: Tensor, y: Operand, *, alpha: float = 1) -> Tensor:
-    return changed(x, [y], "add_", lambda _, g: [g, _scaled(g, alpha)][: 1 + (type(y) is Tensor)])
-
-
-@rule("Tensor.sub_", "Tensor.__isub__")
-def sub_(x: Tensor, y: Operand, *, alpha: float = 1) -> Tensor:
-    return changed(x, [y], "sub_", lambda _, g: [g, _scaled(neg(g), alpha)] if type(y) is Tensor else [g])
-
-
-@rule("Tensor.mul_", "Tensor.__imul__")
-def mul_(x: Tensor, y: Operand) -> Tensor:
-    return changed(x, [y], "mul_", None if type(y) is Tensor else lambda _, g: [mul(g, y)])
-
-
-@rule("Tensor.div_", "Tensor.__itruediv__")
-def div_(x: Tensor, y: Operand) -> Tensor:
-    return changed(x, [y], "div_", None if type(y) is Tensor else lambda _, g: [div(g, y)])
-
-
-def _changing(name: str) -> Any:
-    return rule(f"Tensor.{name}")(lambda x, *others, **_: changed(x, others, name))
-
-
-for _name in (
-    "neg_", "clamp_min_", "clamp_max_", "clamp_", "bitwise_and_", "bitwise_or_", "bitwise_xor_", "sqrt_", "abs_",
-    "masked_fill_", "reciprocal_", "addcmul_", "addcdiv_", "lerp_", "exp_", "pow_",
-):  # fmt: skip
-    _changing(_name)
-
-
-# Activations.
-
-
-@rule("torch.relu", "Tensor.relu", "torch.nn.functional.relu")
-def relu(x: Tensor, inplace: bool = False) -> Tensor:
-    if inplace:
-        raise refused("relu in place")
-    return unary("relu", x, lambda g, _, y: pointwise("threshold_backward", g, y, dtype=g.dtype), "y")
-
-
-@rule("torch.sigmoid", "Tensor.sigmoid", "torch.nn.functional.sigmoid")
-def sigmoid(x: Tensor) -> Tensor:
-    return unary("sigmoid", x, lambda g, _, y: pointwise("sigmoid_backward", g, y), "y")
-
-
-@rule("torch.tanh", "Tensor.tanh", "torch.nn.functional.tanh")
-def tanh(x: Tensor) -> Tensor:
-    return unary("tanh", x, lambda g, _, y: pointwise("tanh_backward", g, y), "y")
-
-
-@rule("torch.nn.functional.gelu")
-def gelu(x: Tensor, approximate: str = "none") -> Tensor:
-    return unary("gelu", x, lambda g, x, _: pointwise("gelu_backward", g, x))
-
-
-@rule("torch.nn.functional.silu")
-def silu(x: Tensor, inplace: bool = False) -> Tensor:
-    if inplace:
-        raise refused("silu in place")
-    return unary("silu", x, lambda g, x, _: pointwise("silu_backward", g, x))
-
-
-@rule("torch.ops.aten.threshold_backward.grad_input")
-def threshold_backward_into(g: Tensor, y: Tensor, threshold: float, *, grad_input: Tensor) -> Tensor:
-    """The gradient of a relu, written over ``grad_input``, which is g."""
-    return in_place("threshold_backward", grad_input, y)

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..errors import refused
 from ..graph import attach
-from ..table import refused, rule
+from ..table import rule
 from ..tape import DType
 from ..tensor import Tensor
 from .factories import filled
@@ -50,7 +51,8 @@ def amax(x: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
         x, extremum = saved
         mask = eq(view(extremum, kept), x)
-        share = div(view(g, kept), sum(mask, axes, True))
+        count = sum(mask, axes, True)
+        share = div(view(g, kept), count)
         return [mul(share, mask)]
 
     out = reduction("amax", x, sizes)

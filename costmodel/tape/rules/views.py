@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from .. import layout
+from ..errors import Mismatch, NeedsNumber, refused
 from ..graph import attach
-from ..sizes import Mismatch, NeedsNumber, fit, quotient
-from ..table import refused, rule
+from ..sizes import fit, quotient
+from ..table import rule
 from ..tape import DType, Shape, Size
 from ..tensor import Tensor
 from .kernels import fits, moved, real_of
