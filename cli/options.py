@@ -44,7 +44,7 @@ def check_early(methods: Sequence[str], *, mode: str = "train", dtype: str = "fl
             positive(name, size)
 
 
-def settings(assignments: Sequence[str], methods: Sequence[str], others: Sequence[str] = ()) -> dict[str, int]:
+def settings(assignments: Sequence[str], methods: Sequence[str], others: Sequence[str] = ()) -> dict[str, Any]:
     """The assignments of ``--set``: iteration counts and own sizes of ``methods``, or one of the ``others``.
 
     >>> settings(["terms=12"], ["soc"])

@@ -76,7 +76,9 @@ def predict(
     reasons: dict[str, str] = {}
     for name in names:
         cls = costmodel.METHODS[name]
-        own = {option: value for option, value in values.items() if option in {**cls.counts, **cls.sizes}}
+        own: dict[str, Any] = {
+            option: value for option, value in values.items() if option in {**cls.counts, **cls.sizes}
+        }
         try:
             predictions[name] = costmodel.predict(name, **how, **own)
         except ValueError as error:
@@ -104,7 +106,7 @@ def _print_one(p: Prediction) -> None:
         return "" if value is None else readable(value, unit(quantity))
 
     image = {"h": p.h, "w": p.w} if p.s is None else {"s": p.s}
-    configuration = {"b": p.b, **image, "c_in": p.c_in, "c_out": p.c_out, "k": p.k}
+    configuration: dict[str, object] = {"b": p.b, **image, "c_in": p.c_in, "c_out": p.c_out, "k": p.k}
     configuration |= {"stride": p.stride} if p.stride != 1 else {}
     configuration |= {"padding_mode": p.padding_mode, "bias": p.bias, **p.options}
     print(f"{p.method}: {p.mode}, {p.dtype}, {', '.join(f'{name}={value}' for name, value in configuration.items())}\n")

@@ -149,7 +149,8 @@ def predict(
         cls = lookup(method)
         c_in, c_out = channels(*all_positive(c=c, c_in=c_in, c_out=c_out))
         options = resolve_counts(cls, options)
-        how = stride or 1, padding_mode, bias is not False, dtype or "float32"
+        stride, dtype = 1 if stride is None else stride, "float32" if dtype is None else dtype
+        how = stride, padding_mode, bias is not False, dtype
         build = builder(cls, c_in, c_out, positive("k", 3 if k is None else k), *how, options)
         program = Program(build, (b, c_in, h, w), None, train, train)
     else:

@@ -144,7 +144,7 @@ def test_says_what_is_missing_if_no_method_serves(args: list[str], last: str, li
         ([*A100, "-b", "0"], ["b", "0"]),
         ([*A100, "--images", "1.5"], ["--images", "'1.5'"]),
         ([*A100, "--optimizer", "lion"], ["'lion'", "adamw"]),
-        ([*A100, "--dtype", "bfloat16"], ["cayley", "float32"]),
+        ([*A100, "--dtype", "bfloat16"], ["bfloat16", "float32", "float64"]),
         ([*A100, "--plot", "plan.txt"], ["--plot", "plan.txt", ".png"]),
     ],
     ids=" ".join,

@@ -13,7 +13,7 @@ import torch
 
 from lipcost.costmodel import METHODS, evaluate, formula, predict
 
-ALL = "standard, aol, bcop, cayley, cpl, lot, sll, soc"
+ALL = ", ".join(METHODS)
 OWN = [method for method in METHODS if not method.endswith("/published")]
 
 

@@ -62,7 +62,7 @@ def test_left_out_is_what_the_layer_refuses(method: str) -> None:
         else:
             with pytest.raises((TypeError, ValueError), match=r"needs|does not work|wraps|odd|divide|unexpected"):
                 case.layer()
-            with pytest.raises(ValueError, match="."):
+            with pytest.raises(ValueError):
                 case.predict()
 
 

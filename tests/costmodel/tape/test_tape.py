@@ -244,7 +244,7 @@ def test_a_method_that_is_unknown(tape: Tape) -> None:
 def test_a_value_is_refused(tape: Tape) -> None:
     x = given(tape, 10)
     for ask in (lambda: bool(x.sum() > 0), lambda: x.sum().item(), lambda: float(x.sum()), x.tolist):
-        with pytest.raises(UnruledFunction, match="no rule for the (truth|value) of a tensor"):
+        with pytest.raises(UnruledFunction, match=r"no rule for the (truth|value) of a tensor"):
             ask()
 
 
