@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lipcost.costmodel import Device, find_device
-from lipcost.costmodel.devices import ANCHOR, FIGURES
-from lipcost.costmodel.formatting import readable
-from lipcost.costmodel.planner import BATCH, CIFAR_IMAGES
+from lipcost.costmodel.devices.device import ANCHOR, FIGURES
+from lipcost.costmodel.text import readable
+from lipcost.layers.networks.table import BATCH, CIFAR_IMAGES
 
 from .formatting import print_table
 from .options import Json, integer_option, print_json
 from .progress import progress_bar
 
 if TYPE_CHECKING:
-    from lipcost.costmodel.epochs import EpochFit
+    from lipcost.costmodel.devices.fit import EpochFit
 
 FORMAT = "lipcost-fit/1"
 HOURS = 2.0
@@ -104,7 +104,7 @@ def _print_figures(profile: Device) -> None:
 
 
 def _fit(path: Path, anchor: Device, *, hours: float, **sizes: int) -> EpochFit:
-    from lipcost.costmodel.epochs import fit_epochs, read_counts  # SciPy takes longer than the rest
+    from lipcost.costmodel.devices.fit import fit_epochs, read_counts  # SciPy takes longer than the rest
 
     source = f"{path.name}, epochs in {hours:g} hours"  # the name alone: a profile travels
     fit = fit_epochs(read_counts(path), anchor=anchor, hours=hours, source=source, **sizes)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lipcost.costmodel.formatting import column, readable, unit
+from lipcost.costmodel.text import column, readable, unit
+from lipcost.layers.networks.table import find_network
 
 from .formatting import print_table
-from .options import Dtype, Json, Mode, integer_option, print_json
+from .options import Dtype, Json, Mode, check_early, integer_option, print_json
 
 if TYPE_CHECKING:
     from lipcost.costmodel import NetworkPrediction
@@ -51,8 +52,12 @@ def network(
     One METHOD is shown in full, several are shown side by side.
     """
     from lipcost.costmodel import DEFAULTS, find_device, predict_network
+    from lipcost.costmodel.networks.optimizers import find_optimizer
 
     names = list(dict.fromkeys(methods or DEFAULTS))
+    find_network(net)
+    find_optimizer(optimizer)
+    check_early(names, mode=mode, dtype=dtype, b=b, s=s, width=width, classes=classes)
     how: dict[str, Any] = {"b": b, "s": s, "width": width, "classes": classes, "mode": mode, "dtype": dtype}
     how |= {"optimizer": optimizer, "weight_decay": weight_decay, "device": find_device(device) if device else None}
     found = {name: predict_network(net, name, **how) for name in names}
@@ -67,7 +72,7 @@ def network(
 
 def _print_one(p: NetworkPrediction) -> None:
     with_optimizer = f", {p.optimizer}" if p.optimizer else ""
-    print(f"{p.network} of {p.method}: {p.mode}, b={p.b}, {p.c_in}×{p.s}×{p.s}, {p.dtype}{with_optimizer}\n")
+    print(f"{p.network} of {p.method}: {p.mode}, b={p.b}, {p.c_in}×{p.h}×{p.w}, {p.dtype}{with_optimizer}\n")
     phases = ("forward", "backward", "optimizer") if p.mode == "train" else ("forward",)
     quantities = [f"{name}_{phase}" for name in ("macs", "flops", "traffic", "launches") for phase in phases]
     values = {name: getattr(p, name) for name in (*quantities, *SHOWN)}

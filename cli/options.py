@@ -24,31 +24,51 @@ def integer_option(*names: str, help: str) -> Any:
 
 Mode = Annotated[str, typer.Option(help="train, or inference (parameter transformation paid once, kept).")]
 Dtype = Annotated[str, typer.Option(help="float32, float64 or bfloat16, where the method allows it.")]
+PaddingMode = Annotated[
+    str | None, typer.Option("--padding-mode", help="circular or zeros; default: the method's own.")
+]
 Bias = Annotated[bool, typer.Option(help="Whether the layer has a bias.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+def check_early(methods: Sequence[str], *, mode: str = "train", dtype: str = "float32", **sizes: int | None) -> None:
+    """Raise ValueError for a name or a size that no method can have, before torch is imported."""
+    from lipcost.costmodel.checks import DTYPES, METHODS, check_mode, one_of, positive
+
+    for method in methods:
+        one_of("method", method, METHODS)
+    check_mode(mode)
+    one_of("dtype", dtype, DTYPES)
+    for name, size in sizes.items():
+        if size is not None:
+            positive(name, size)
+
+
 def settings(assignments: Sequence[str], methods: Sequence[str], others: Sequence[str] = ()) -> dict[str, Any]:
-    """The assignments of ``--set``: iteration counts of ``methods``, or one of the ``others``.
+    """The assignments of ``--set``: iteration counts and own sizes of ``methods``, or one of the ``others``.
 
     >>> settings(["terms=12"], ["soc"])
     {'terms': 12}
     """
-    from lipcost.costmodel import lookup
+    result = dict(map(_assigned, assignments))
+    strange = [name for name in result if name not in others]
+    if strange:
+        from lipcost.costmodel import lookup
 
-    known = [*others, *dict.fromkeys(option for method in methods for option in lookup(method).options)]
-    result = {}
-    for assignment in assignments:
-        name, _, value = assignment.partition("=")
-        if name not in known:
-            raise ValueError(
-                f"--set has no name {name!r} for {', '.join(methods)}; valid: {', '.join(known) or 'none'}"
-            )
-        try:
-            result[name] = int(value)
-        except ValueError:
-            raise ValueError(f"--set takes NAME=INTEGER, got {assignment!r}") from None
+        known = [*others, *dict.fromkeys(own for m in methods for own in (*lookup(m).counts, *lookup(m).sizes))]
+        for name in strange:
+            if name not in known:
+                options = ", ".join(known) or "none"
+                raise ValueError(f"--set has no name {name!r} for {', '.join(methods)}; valid: {options}")
     return result
+
+
+def _assigned(assignment: str) -> tuple[str, int]:
+    name, _, value = assignment.partition("=")
+    try:
+        return name, int(value)
+    except ValueError:
+        raise ValueError(f"--set takes NAME=INTEGER, got {assignment!r}") from None
 
 
 def print_json(data: object) -> None:

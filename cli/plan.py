@@ -10,12 +10,12 @@ import typer
 
 from lipcost import costmodel
 from lipcost.costmodel import Device, Plan
-from lipcost.costmodel.devices import FIGURES
-from lipcost.costmodel.networks import find_network
-from lipcost.costmodel.planner import BATCH, CIFAR_IMAGES
+from lipcost.costmodel.devices.device import FIGURES
+from lipcost.costmodel.networks.optimizers import find_optimizer
+from lipcost.layers.networks.table import BATCH, CIFAR_IMAGES, find_network
 
 from .formatting import print_table
-from .options import Dtype, Json, integer_option, print_json
+from .options import Dtype, Json, check_early, integer_option, print_json
 
 FORMAT = "lipcost-plan/1"
 PLOTS = (".png", ".svg", ".pdf")
@@ -62,6 +62,8 @@ def plan(
     profile = costmodel.find_device(gpu or device or "")
     network = find_network(net)
     names = list(dict.fromkeys(name for each in methods or costmodel.DEFAULTS for name in each.split(",")))
+    find_optimizer(optimizer)
+    check_early(names, dtype=dtype, b=batch, images=images, s=size, classes=classes)
     asked: dict[str, Any] = {"device": profile, "hours": hours, "images": images, "b": batch}
     how: dict[str, Any] = {
         "s": size,

@@ -12,22 +12,20 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, Locator, LogLocator, NullLocator
 
-from lipcost.costmodel import DEFAULTS, METHODS, PUBLISHED, Device, Plan
-from lipcost.costmodel._batch import Batches
-from lipcost.costmodel._workload import workload
-from lipcost.costmodel.formatting import PLOT_STYLE, readable
+from lipcost.costmodel import METHODS, PUBLISHED, Device, Plan
+from lipcost.costmodel.network_cost import on_gpu
+from lipcost.costmodel.networks.workload import workload
+from lipcost.costmodel.planning.batches import Batches
+from lipcost.costmodel.text import PLOT_STYLE, readable
 
 STYLE: dict[Any, Any] = {**PLOT_STYLE, "lines.markersize": 7}
-# Okabe and Ito's colours, which colour-blind people tell apart, their yellow darkened; the marker says it once more.
-COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#9A8B00")
 GREY = "#555555"
-MARKERS = "osD^vP*X"
-# The published algorithm has the library's own colour and marker, dashed.
-LOOK = {
-    name: (COLOURS[i], MARKERS[i], dashes)
-    for i, own in enumerate(DEFAULTS)
-    for name, dashes in ((own, "-"), (own + PUBLISHED, "--"))
-}
+
+
+def look(method: str) -> tuple[str, str, str]:
+    """A method's colour, marker and line: the published algorithm has the library's own, dashed."""
+    own = METHODS[method.removesuffix(PUBLISHED)]
+    return own.colour, own.marker, "--" if method.endswith(PUBLISHED) else "-"
 
 
 def draw(
@@ -59,10 +57,10 @@ def _peaks(axes: Axes, network: str, plans: list[Plan], *, device: Device, memor
     octaves = range(max(b, *(p.max_batch for p in plans)).bit_length() + 1)
     batches = sorted({2**i for i in octaves} | {3 * 2**i for i in octaves[:-2]})
     for p in _in_order(plans):
-        task, rounding = workload(network, p.method, device, **how), int(device["rounding"])
+        task, rounding = workload(network, p.method, foreach=on_gpu(device), **how), int(device["rounding"])
         of_any = Batches(task)
         peaks = [of_any.peak(n, rounding) for n in batches]
-        colour, marker, dashes = LOOK[p.method]
+        colour, marker, dashes = look(p.method)
         style: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": dashes}
         every = [batches.index(2**i) for i in octaves[::2]]
         axes.plot(batches, peaks, markevery=every, label=METHODS[p.method].title, **style)
@@ -81,7 +79,7 @@ def _times(axes: Axes, family: dict[str, list[Plan]], device: Device) -> None:
     """Time of a step against the size of the network, hollow where the memory does not suffice."""
     rows = list(zip(*map(_in_order, family.values()), strict=True))
     for row in rows:
-        colour, marker, dashes = LOOK[row[0].method]
+        colour, marker, dashes = look(row[0].method)
         axes.plot(list(family), [p.seconds_per_step for p in row], color=colour, linestyle=dashes)
         for size, p in zip(family, row, strict=True):
             face = colour if p.fits else "white"

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lipcost.costmodel.formatting import column, readable, unit
+from lipcost.costmodel.text import column, readable, unit
 
 from .formatting import print_table
-from .options import Bias, Dtype, Json, Mode, integer_option, print_json, settings
+from .options import Bias, Dtype, Json, Mode, PaddingMode, check_early, integer_option, print_json, settings
 
 if TYPE_CHECKING:
     from lipcost.costmodel import Prediction
@@ -33,10 +33,14 @@ def predict(
     ] = None,
     *,
     b: Annotated[int, integer_option("-b", "--batch", help="Batch size.")],
-    s: Annotated[int, integer_option("-s", "--size", help="Image side.")],
+    s: Annotated[int | None, integer_option("-s", "--size", help="Image side.")] = None,
+    height: Annotated[int | None, integer_option("--height", help="Image height, where it is not the side.")] = None,
+    width: Annotated[int | None, integer_option("--width", help="Image width, likewise.")] = None,
     c: Annotated[int, integer_option("-c", "--channels", help="Input channels.")],
     c_out: Annotated[int | None, integer_option(help="Output channels; default: as many as input channels.")] = None,
     k: Annotated[int, integer_option("-k", "--kernel", help="Kernel side.")] = 3,
+    stride: Annotated[int, integer_option("--stride", help="Stride, of the library's own algorithms.")] = 1,
+    padding_mode: PaddingMode = None,
     mode: Mode = "train",
     dtype: Dtype = "float32",
     bias: Bias = True,
@@ -61,25 +65,22 @@ def predict(
     if not (all_methods or methods):
         raise ValueError(f"give METHOD or --all; methods: {', '.join(costmodel.METHODS)}")
     names = list(costmodel.DEFAULTS) if all_methods else list(dict.fromkeys(methods or []))
+    if s is None and (height is None or width is None):
+        raise ValueError("the sides of the image are missing: give --size, or --height and --width")
+    sizes = {"b": b, "s": s, "h": height, "w": width, "c": c, "c_out": c_out, "k": k, "stride": stride}
+    check_early(names, mode=mode, dtype=dtype, **sizes)
     values = settings(iterations or [], names)
+    how: dict[str, Any] = sizes | {"padding_mode": padding_mode, "mode": mode, "dtype": dtype, "bias": bias}
 
     predictions: dict[str, Prediction] = {}
     reasons: dict[str, str] = {}
     for name in names:
-        own = {option: value for option, value in values.items() if option in costmodel.METHODS[name].options}
+        cls = costmodel.METHODS[name]
+        own: dict[str, Any] = {
+            option: value for option, value in values.items() if option in {**cls.counts, **cls.sizes}
+        }
         try:
-            predictions[name] = costmodel.predict(
-                name,
-                b=b,
-                s=s,
-                c=c,
-                c_out=c_out,
-                k=k,
-                mode=mode,  # type: ignore[arg-type]  # any str: predict itself checks it
-                dtype=dtype,
-                bias=bias,
-                **own,
-            )
+            predictions[name] = costmodel.predict(name, **how, **own)
         except ValueError as error:
             if not all_methods:
                 raise
@@ -104,7 +105,10 @@ def _print_one(p: Prediction) -> None:
         value = p.parts[name].get(quantity)
         return "" if value is None else readable(value, unit(quantity))
 
-    configuration = {"b": p.b, "s": p.s, "c_in": p.c_in, "c_out": p.c_out, "k": p.k, "bias": p.bias, **p.options}
+    image = {"h": p.h, "w": p.w} if p.s is None else {"s": p.s}
+    configuration: dict[str, object] = {"b": p.b, **image, "c_in": p.c_in, "c_out": p.c_out, "k": p.k}
+    configuration |= {"stride": p.stride} if p.stride != 1 else {}
+    configuration |= {"padding_mode": p.padding_mode, "bias": p.bias, **p.options}
     print(f"{p.method}: {p.mode}, {p.dtype}, {', '.join(f'{name}={value}' for name, value in configuration.items())}\n")
     rows = []
     for quantity in QUANTITIES:

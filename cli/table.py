@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lipcost.costmodel.formatting import polynomial
+from lipcost.costmodel.text import polynomial
 
 from .formatting import print_table
 from .options import Json, print_json

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from .formatting import print_table
-from .options import integer_option
+from .options import check_early, integer_option
 from .progress import progress_bar
 
 DEVICES = ("cpu", "cuda")
@@ -39,6 +39,7 @@ def validate(
     from lipcost.costmodel import METHODS
 
     names = [name for names in methods or [] for name in names.split(",")] or list(METHODS)
+    check_early(names)
     if device not in DEVICES:
         raise ValueError(f"unknown device {device!r}; valid: {', '.join(DEVICES)}")
     if device == "cuda":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from lipcost.layers.methods.registry import LAYERS, find_layer
+from lipcost.layers.methods.registry import LAYERS, PUBLISHED, find_layer
 
 from .tape.recording import QUANTITIES
 
@@ -55,9 +56,18 @@ def resolve_counts(cls: type[LipschitzConv2d], given: dict[str, Any]) -> dict[st
     if unknown:
         options = ", ".join(known) or "none"
         raise ValueError(f"{cls.name} has no iteration count {unknown[0]!r}; its iteration counts: {options}")
-    for name, value in given.items():
-        positive(name, value)
-    return {**cls.counts, **given}
+    return {**cls.counts, **{name: positive(name, value) for name, value in given.items()}}
+
+
+def placement(cls: type[LipschitzConv2d], stride: Any, padding_mode: str | None) -> dict[str, Any]:
+    """The keywords for a stride and a padding that are not the layer's defaults; algorithms as published have none."""
+    stride, modes = positive("stride", stride), cls.padding_modes
+    if padding_mode is not None and padding_mode not in modes:
+        raise ValueError(f"{cls.name} has no padding_mode {padding_mode!r}; its padding modes: {', '.join(modes)}")
+    if stride > 1 and "stride" not in signature(cls).parameters:
+        raise ValueError(f"{cls.name} has no stride, got {stride}; {cls.name.removesuffix(PUBLISHED)} takes any")
+    given = {"stride": (stride, 1), "padding_mode": (padding_mode or modes[0], modes[0])}
+    return {name: value for name, (value, default) in given.items() if value != default}
 
 
 def channels(c: Any, c_in: Any, c_out: Any) -> tuple[Any, Any]:
@@ -81,6 +91,33 @@ def positive(name: str, value: Any) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
         raise ValueError(f"{name} must be a positive integer, got {value!r}")
     return int(value)
+
+
+def all_positive(**given: Any) -> list[Any]:
+    """The values as ints, each as of :func:`positive`; None stays None."""
+    return [None if value is None else positive(name, value) for name, value in given.items()]
+
+
+def check_layer(layer: Any, given: dict[str, Any]) -> None:
+    """Raise ValueError unless it is a layer of ``lipcost.layers`` and what is given beside it is its own."""
+    if not hasattr(layer, "parameter_transform") or not hasattr(layer, "in_channels"):
+        raise ValueError(
+            f"predict takes a method or one of its layers, got {layer!r}; predict_network takes any module"
+        )
+    own = {
+        "c": layer.in_channels if layer.in_channels == layer.out_channels else None,
+        "c_in": layer.in_channels,
+        "c_out": layer.out_channels,
+        "k": layer.kernel_size,
+        "stride": getattr(layer, "stride", 1),
+        "padding_mode": getattr(layer, "padding_mode", None),
+        "dtype": str(layer.weight.dtype).removeprefix("torch."),
+        "bias": layer.bias is not None,
+        **{name: getattr(layer, name) for name in (*layer.counts, *layer.sizes)},
+    }
+    for name, value in given.items():
+        if value is not None and (name not in own or own[name] != value):
+            raise ValueError(f"a layer has its own {name}, {own.get(name)}, got {value!r}; leave it out")
 
 
 def check_quantity(quantity: str, part: str | None) -> None:

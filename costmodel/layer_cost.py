@@ -6,7 +6,19 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from .checks import PARTS, channels, check_mode, lookup, positive, resolve_counts, sides, torch_dtype
+from .checks import (
+    PARTS,
+    all_positive,
+    channels,
+    check_layer,
+    check_mode,
+    lookup,
+    placement,
+    positive,
+    resolve_counts,
+    sides,
+    torch_dtype,
+)
 from .tape import Tape
 from .tape.recording import COUNTED, Recording
 from .tape.sizes import as_torch
@@ -84,12 +96,12 @@ def predict(
     c: int | None = None,
     c_in: int | None = None,
     c_out: int | None = None,
-    k: int = 3,
-    stride: int = 1,
+    k: int | None = None,
+    stride: int | None = None,
     padding_mode: str | None = None,
     mode: Mode = "train",
-    dtype: str = "float32",
-    bias: bool = True,
+    dtype: str | None = None,
+    bias: bool | None = None,
     in_place: bool = True,
     **options: int,
 ) -> Prediction:
@@ -104,12 +116,12 @@ def predict(
         c: channels, c_in = c_out; or give both of the following.
         c_in: input channels (c by default).
         c_out: output channels (c by default).
-        k: kernel size; even where the layer takes it.
-        stride: of the library's own algorithms.
+        k: kernel size, 3 by default; even where the layer takes it.
+        stride: of the library's own algorithms, 1 by default.
         padding_mode: of these, "circular" or "zeros"; default: the method's.
         mode: "train" (forward and backward) or "inference" (forward, the parameter transformation cached).
-        dtype: "float32", "float64" or, where the method allows it, "bfloat16".
-        bias: whether the layer has one.
+        dtype: "float32" (the default), "float64" or, where the method allows it, "bfloat16".
+        bias: whether the layer has one, as by default.
         in_place: whether autograd sums gradients in place; False is what it does under a TorchDispatchMode.
         **options: the method's own iteration counts and sizes, by name (``METHODS[method].counts``, ``.sizes``).
 
@@ -129,16 +141,23 @@ def predict(
     from .tape.program import Program, record_call  # noqa: PLC0415  (it needs torch, for which a refusal must not wait)
 
     b = positive("b", b)
-    h, w = (positive(name, side) for name, side in zip(("h", "w"), sides(s, h, w), strict=True))
+    if hasattr(method, "in_features"):  # a dense layer's input is an image of one pixel
+        s = 1 if s is None else s
+    h, w = sides(*all_positive(s=s, h=h, w=w))
     train = check_mode(mode) == "train"
     if isinstance(method, str):
         cls = lookup(method)
-        c_in, c_out = (positive(name, n) for name, n in zip(("c_in", "c_out"), channels(c, c_in, c_out), strict=True))
+        c_in, c_out = channels(*all_positive(c=c, c_in=c_in, c_out=c_out))
         options = resolve_counts(cls, options)
-        build = builder(cls, c_in, c_out, positive("k", k), stride, padding_mode, bias, dtype, options)
+        stride, dtype = 1 if stride is None else stride, "float32" if dtype is None else dtype
+        how = stride, padding_mode, bias is not False, dtype
+        build = builder(cls, c_in, c_out, positive("k", 3 if k is None else k), *how, options)
         program = Program(build, (b, c_in, h, w), None, train, train)
     else:
-        program = Program(method, (b, method.in_channels, h, w), None, train, train)
+        given = {"c": c, "c_in": c_in, "c_out": c_out, "k": k, "stride": stride, "padding_mode": padding_mode}
+        check_layer(method, given | {"dtype": dtype, "bias": bias} | options)
+        sizes = (b, method.in_channels) if hasattr(method, "in_features") else (b, method.in_channels, h, w)
+        program = Program(method, sizes, None, train, train)
     tape = Tape(in_place=in_place)
     recording, layer = record_call(program, tape)
     return Prediction(
@@ -168,7 +187,7 @@ def predict(
     )
 
 
-def builder(
+def builder(  # noqa: PLR0917  (a layer's own arguments, in their order)
     cls: type[LipschitzConv2d],
     c_in: Any,
     c_out: Any,
@@ -180,14 +199,12 @@ def builder(
     options: dict[str, Any],
 ) -> Callable[[Tape], LipschitzConv2d]:
     """What builds the layer on a tape; sizes may be symbols."""
-    extra: dict[str, Any] = {"stride": stride} if stride != 1 else {}
-    if padding_mode is not None:
-        extra["padding_mode"] = padding_mode
+    extra = placement(cls, stride, padding_mode)
 
     def build(tape: Tape) -> LipschitzConv2d:
-        sizes = (as_torch(size, tape) for size in (c_in, c_out, k))
+        given: list[Any] = [as_torch(size, tape) for size in (c_in, c_out, k)]
         counts = {name: as_torch(value, tape) for name, value in options.items()}
-        return cls(*sizes, bias=bias, dtype=torch_dtype(dtype), **extra, **counts)
+        return cls(given[0], given[1], given[2], bias=bias, dtype=torch_dtype(dtype), **extra, **counts)
 
     return build
 

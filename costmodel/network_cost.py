@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .checks import positive
 from .devices.device import Device, as_device
 from .devices.roofline import Seconds, seconds, tally
 from .layer_cost import CLASSES, Mode
@@ -144,7 +145,7 @@ def predict_network(
         >>> p.parameter_bytes, p.optimizer_bytes
         (100482048, 100482048)
     """
-    device = as_device(device)
+    b, on = positive("b", b), as_device(device)
     task = workload(
         network,
         method,
@@ -160,7 +161,7 @@ def predict_network(
         width=width,
         dtype=dtype,
         in_place=in_place,
-        foreach=on_gpu(device) if foreach is None else foreach,
+        foreach=on_gpu(on) if foreach is None else foreach,
         input_gradient=input_gradient,
         **options,
     )
@@ -189,7 +190,7 @@ def predict_network(
         peak_bytes=sum(live.values()),
         by_category=live,
         by_class={cls: round(sum(recording.count("flops", phase, cls=cls) for phase in PHASES)) for cls in CLASSES},
-        time=None if device is None else step_time(recording, device, b),
+        time=None if on is None else step_time(recording, on, b),
     )
 
 

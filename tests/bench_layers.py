@@ -25,7 +25,7 @@ from peers import contestants
 
 from lipcost.cli.formatting import print_table
 from lipcost.layers import LAYERS
-from lipcost.validate.calibrate import _environment
+from lipcost.validate.calibrate import circumstances
 from lipcost.validate.report import environment
 
 METHODS = tuple(method for method in LAYERS if "/" not in method)
@@ -59,7 +59,7 @@ def run(methods: Sequence[str], clock: Clock, reference: Path | None = None, qui
         rows["network"] += found[1]
         accuracy += found[2]
         yield {
-            "environment": environment() | _environment("cuda" if device == "cuda" else "cpu", load) | _gpu(device),
+            "environment": environment() | circumstances("cuda" if device == "cuda" else "cpu", load) | _gpu(device),
             "sizes": {"layer": vars(layers), "network": vars(nets), "clock": vars(clock)},
             **rows,
             "requirements": [] if quick else list(check(rows["network"])),  # they are of the full sizes

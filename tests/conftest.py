@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-EXHAUSTIVE = ("test_conv_nets.py", "test_exact.py", "test_formulas.py", "test_networks.py")
+EXHAUSTIVE = ("test_conv_nets.py", "test_exact.py", "test_formulas.py", "test_network_cost.py", "test_networks.py")
 
 
 @pytest.hookimpl(tryfirst=True)

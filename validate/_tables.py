@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from lipcost.costmodel import METHODS
-from lipcost.costmodel.formatting import readable
+from lipcost.costmodel.text import readable
 
 from .compare import Row
 from .results import Count, count, keys

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils import collect_env
 from torch.utils.benchmark import Timer
 
-from lipcost.costmodel.devices import Device, Figure, Kind
+from lipcost.costmodel.devices.device import Device, Figure, Kind
 
 Progress = Callable[[str, int, int], None]
 Stage = tuple[int, int, int]  # (b, c, s)
@@ -121,7 +121,7 @@ def calibrate(device: str = "cpu", *, quick: bool = False, progress: Progress | 
     for peak, names in PEAKS.items():
         rate = max(t.amount / t.seconds for name in names for t in timings[name])
         figures[peak] = Figure(rate, "measured", f"the best of {' and '.join(names)} at any of {shapes}")
-    return Device(_name(kind), kind, figures, _environment(kind, load))
+    return Device(_name(kind), kind, figures, circumstances(kind, load))
 
 
 def _time(work: Work, quick: bool) -> Timing:
@@ -262,7 +262,8 @@ def _name(kind: Kind) -> str:
     return "cpu" if kind == "cpu" else torch.cuda.get_device_name()
 
 
-def _environment(kind: Kind, load: float) -> dict[str, str]:
+def circumstances(kind: Kind, load: float) -> dict[str, str]:
+    """What the figures of this machine depend on: versions, driver, threads, and the load before the measurements."""
     cudnn: Any = torch.backends.cudnn  # these two publish no types
     system: Any = collect_env
     found = {

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lipcost.costmodel import METHODS, PUBLISHED, Prediction, predict
+from lipcost.costmodel import METHODS, PUBLISHED, Prediction, lookup, predict
 from lipcost.layers import LAYERS, LipschitzConv2d
 
 from ._live import Mode
@@ -33,7 +33,10 @@ class Case:
         mode: "train" or "inference".
         dtype: name of a torch type.
         bias: whether the layer has one.
-        options: iteration counts by name, where they are not the published ones.
+        h, w: sides of the image where they are not s.
+        stride: of the layer.
+        padding_mode: of the layer, where it is not the method's default.
+        options: iteration counts and the method's own sizes by name, where they are not the method's default.
         seed: of the weights and the input; no cost depends on it.
 
     Example:
@@ -54,8 +57,17 @@ class Case:
     mode: Mode = "train"
     dtype: str = "float32"
     bias: bool = True
+    h: int | None = None
+    w: int | None = None
+    stride: int = 1
+    padding_mode: str | None = None
     options: Mapping[str, int] = field(default_factory=dict, hash=False)
     seed: int = 0
+
+    @property
+    def image(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.s if self.h is None else self.h, self.s if self.w is None else self.w
 
     def layer(self) -> LipschitzConv2d:
         """The layer with seeded weights, in training mode, called once: CPL's power vector then has the image's size.
@@ -65,18 +77,45 @@ class Case:
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            dtype: torch.dtype = getattr(torch, self.dtype)
-            options: dict[str, Any] = {"bias": self.bias, "dtype": dtype, **self.options}
-            layer = LAYERS[self.method](self.c_in, self.c_out, self.k, **options)
+            layer = self.build("cpu")
         with torch.no_grad():
             layer(self.input())
         return layer
 
+    def build(self, device: str) -> LipschitzConv2d:
+        """The layer on a device, with weights by torch's random state, not yet called."""
+        cls = LAYERS[self.method]
+        more: dict[str, Any] = {} if self.stride == 1 else {"stride": self.stride}
+        if self.padding_mode not in (None, cls.padding_modes[0]):
+            more["padding_mode"] = self.padding_mode
+        more |= {"bias": self.bias, "device": device, "dtype": getattr(torch, self.dtype), **self.options}
+        return cls(self.c_in, self.c_out, self.k, **more)
+
     def input(self) -> Tensor:
-        """A seeded input of shape (b, c_in, s, s), standard normal."""
+        """A seeded input of shape (b, c_in, h, w), standard normal."""
         generator = torch.Generator().manual_seed(self.seed)
         dtype: torch.dtype = getattr(torch, self.dtype)
-        return torch.randn(self.b, self.c_in, self.s, self.s, generator=generator).to(dtype)
+        return torch.randn(self.b, self.c_in, *self.image, generator=generator).to(dtype)
+
+    def refusal(self) -> str | None:
+        """What the layer itself has against the configuration; None if it takes it. Nothing is computed.
+
+        Example:
+            >>> Case("lot", b=2, s=8, c_in=3, c_out=4, dtype="bfloat16").refusal()
+            'lot does not work in torch.bfloat16; supported: torch.float32, torch.float64'
+        """
+        cls = lookup(self.method)
+        if self.padding_mode not in (None, *cls.padding_modes):
+            return f"{self.method} has no padding_mode {self.padding_mode!r}"
+        if self.stride != 1 and not strided(cls):
+            return f"{self.method} has no stride"
+        try:
+            layer = self.build("meta")
+            with torch.no_grad():
+                layer(torch.empty(self.b, self.c_in, *self.image, dtype=layer.weight.dtype, device="meta"))
+        except ValueError as error:
+            return str(error)
+        return None
 
     def predict(self, in_place: bool = True) -> Prediction:
         """The cost model's figures.
@@ -97,8 +136,12 @@ class Case:
 
     def __str__(self) -> str:
         channels = f"c={self.c_in}" if self.c_in == self.c_out else f"c_in={self.c_in} c_out={self.c_out}"
-        words = [self.method, f"b={self.b} s={self.s} {channels} k={self.k}", self.mode, self.dtype]
-        words += [] if self.bias else ["no bias"]
+        h, w = self.image
+        sides = f"s={h}" if h == w else f"h={h} w={w}"
+        words = [self.method, f"b={self.b} {sides} {channels} k={self.k}"]
+        words += [f"stride={self.stride}"] if self.stride != 1 else []
+        words += [self.padding_mode] if self.padding_mode is not None else []
+        words += [self.mode, self.dtype] + ([] if self.bias else ["no bias"])
         return " ".join(words + [f"{name}={value}" for name, value in self.options.items()])
 
 
@@ -108,6 +151,7 @@ QUICK_EDGES: list[dict[str, Any]] = [
     {"b": 1, "s": 5, "c_in": 1, "c_out": 1},
     {"s": 7, "c_in": 3, "c_out": 5, "k": 5},
     {"k": 1, "bias": False},
+    {"h": 4, "w": 6, "c_out": 6, "stride": 2},
 ]
 EDGES: list[dict[str, Any]] = [
     *QUICK_EDGES,
@@ -135,6 +179,26 @@ EDGES: list[dict[str, Any]] = [
     {"dtype": "float64", "c_in": 5, "bias": False},
     {"dtype": "bfloat16"},
     {"dtype": "bfloat16", "s": 5, "bias": False},
+    {"h": 5, "w": 8},
+    {"h": 8, "w": 5, "k": 5, "c_in": 3},
+    {"k": 2},
+    {"k": 4, "s": 5, "c_out": 6},
+    {"stride": 2},
+    {"stride": 2, "k": 1},
+    {"stride": 3, "c_in": 1, "c_out": 4},
+    {"stride": 2, "k": 5, "s": 8, "c_in": 3, "c_out": 8},
+]
+# With every padding but the default.
+PADDED: list[dict[str, Any]] = [
+    {},
+    {"b": 1, "s": 5, "c_in": 1, "c_out": 1},
+    {"k": 1},
+    {"k": 5, "s": 7},
+    {"k": 2},
+    {"s": 3, "k": 5},
+    {"c_in": 3, "c_out": 5},
+    {"h": 5, "w": 8, "bias": False},
+    {"stride": 2, "c_out": 6},
 ]
 
 
@@ -169,7 +233,7 @@ def grid(methods: Sequence[str] = tuple(METHODS), seed: int = 0, quick: bool = F
 
     Example:
         >>> len(grid(["soc"], quick=True)), grid(["soc"], seed=1) == grid(["soc"], seed=1)
-        (13, True)
+        (15, True)
     """
     unknown = [method for method in methods if method not in METHODS]
     if unknown:
@@ -178,13 +242,24 @@ def grid(methods: Sequence[str] = tuple(METHODS), seed: int = 0, quick: bool = F
 
 
 def _cases(method: str, seed: int, quick: bool) -> list[Case]:
-    edges = [BASE | edge for edge in (QUICK_EDGES if quick else EDGES)]
-    if not quick:
-        edges += [BASE | {"options": dict.fromkeys(METHODS[method].options, t)} for t in (1, 2)]
-    draws = islice(filter(partial(_accepts, method), _draws(method, seed)), _number_of_draws(method, quick))
-    settings = [*filter(partial(_accepts, method), edges), *draws]
+    edges = QUICK_EDGES if quick else [*EDGES, *_edges_of(method)]
+    settings = [*(BASE | edge for edge in edges if takes(method, BASE | edge))]
+    settings += islice(
+        (drawn for drawn in draws(method, seed) if takes(method, drawn)), _number_of_draws(method, quick)
+    )
     cases = [Case(method, **sizes, mode=mode, seed=seed) for sizes in settings for mode in MODES]
     return list({str(case): case for case in [replace(example(method, quick), seed=seed), *cases]}.values())
+
+
+def _edges_of(method: str) -> Iterator[dict[str, Any]]:
+    """What a method has more than others."""
+    cls = METHODS[method]
+    for count in (1, 2):
+        yield {"options": dict.fromkeys(cls.counts, count)}
+    for name in cls.sizes:
+        yield from ({"options": {name: size}} for size in (1, 3))
+    for mode in cls.padding_modes[1:]:
+        yield from (edge | {"padding_mode": mode} for edge in PADDED)
 
 
 def _number_of_draws(method: str, quick: bool) -> int:
@@ -193,26 +268,44 @@ def _number_of_draws(method: str, quick: bool) -> int:
     return PUBLISHED_DRAWS if method.endswith(PUBLISHED) else DRAWS
 
 
-def _draws(method: str, seed: int) -> Iterator[dict[str, Any]]:
-    """Random settings without end; a method may refuse some of them."""
-    rng = random.Random(f"{method} {seed}")
+def draws(method: str, seed: int) -> Iterator[dict[str, Any]]:
+    """Random settings without end; a method may refuse some of them.
+
+    Args:
+        method: one of METHODS.
+        seed: of the draws.
+    """
+    rng, cls = random.Random(f"{method} {seed}"), METHODS[method]
+    modes = [None, *cls.padding_modes[1:]]
+    strides = (1, 1, 2, 3) if strided(cls) else (1,)
     while True:
-        c = rng.randint(1, 16)
+        c, stride = rng.randint(1, 16), rng.choice(strides)
+        s, w = (stride * rng.randint(1, 16 // stride) for _ in range(2))
         yield {
             "b": rng.randint(1, 8),
-            "s": rng.randint(1, 16),
+            "s": s,
+            "w": w if rng.random() < 0.3 else None,
             "c_in": c,
-            "c_out": c if METHODS[method].square or rng.random() < 0.5 else rng.randint(1, 16),
-            "k": rng.choice((1, 3, 3, 5, 7)),
+            "c_out": c if cls.square or rng.random() < 0.5 else rng.randint(1, 16),
+            "k": rng.choice((1, 2, 3, 3, 4, 5, 7) if cls.even_kernels else (1, 3, 3, 5, 7)),
+            "stride": stride,
+            "padding_mode": rng.choice(modes),
             "dtype": rng.choice(("float32", "float32", "float64", "bfloat16")),
             "bias": rng.random() < 0.75,
-            "options": {name: rng.randint(1, 6) for name in METHODS[method].options if rng.random() < 0.5},
+            "options": {name: rng.randint(1, 6) for name in (*cls.counts, *cls.sizes) if rng.random() < 0.5},
         }
 
 
-def _accepts(method: str, sizes: Mapping[str, Any]) -> bool:
-    """Whether the method has the configuration; a test holds it to what the layer refuses."""
-    # By its rules and not by calling predict, in which a defect that raises would then go unseen.
-    cls = METHODS[method]
-    fits = cls.accepts(sizes["s"], sizes.get("k", 3)) and (sizes["c_in"] == sizes["c_out"] or not cls.square)
-    return fits and sizes.get("dtype", "float32") in cls.dtypes
+def strided(cls: type[LipschitzConv2d]) -> bool:
+    """Whether a method has layers with a stride."""
+    return "stride" in inspect.signature(cls).parameters
+
+
+def takes(method: str, settings: Mapping[str, Any]) -> bool:
+    """Whether the layer takes a configuration: asked of itself, as of ``predict`` a defect that raises would go unseen.
+
+    Args:
+        method: one of METHODS.
+        settings: the other attributes of a :class:`Case`.
+    """
+    return Case(method, **settings).refusal() is None

@@ -13,7 +13,7 @@ import torch
 from scipy.stats import spearmanr
 
 from lipcost.costmodel import DEFAULTS, Device
-from lipcost.costmodel.timing import Seconds
+from lipcost.costmodel.devices.roofline import Seconds
 from lipcost.layers import MarginCrossEntropy
 
 from .calibrate import Progress, calibrate

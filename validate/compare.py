@@ -122,7 +122,10 @@ def _bytes(case: Case, predicted: Prediction, measured: MemoryMeasurement) -> It
 
 def _formulas(case: Case, rows: list[Row]) -> Iterator[Row]:
     """The closed forms that the report prints, which come from the tape by a way of their own."""
-    if case.mode != "train" or case.dtype != "float32" or not case.bias or case.c_in != case.c_out:
+    h, w = case.image
+    usual = case.mode == "train" and case.dtype == "float32" and case.bias
+    plain = case.stride == 1 and case.padding_mode is None and case.k % 2 == 1 and h == w and case.c_in == case.c_out
+    if not (usual and plain):
         return
     for row in rows:
         if FORMULAS.get(row.quantity) == row.by:
@@ -139,7 +142,9 @@ def _formula(method: str, quantity: str) -> sympy.Expr:
 
 
 def _value(expression: sympy.Expr, case: Case) -> int:
-    values = METHODS[case.method].options | dict(case.options) | {"b": case.b, "s": case.s, "c": case.c_in, "k": case.k}
+    cls = METHODS[case.method]
+    own = {name: size(case.c_in, case.c_out) for name, size in cls.sizes.items()}
+    values = {**cls.counts, **own, **case.options, "b": case.b, "s": case.image[0], "c": case.c_in, "k": case.k}
     return int(expression.subs({symbol: values[symbol.name] for symbol in expression.free_symbols}))
 
 

@@ -15,9 +15,9 @@ from typing import Any, Protocol
 import torch
 
 from lipcost.costmodel import METHODS, Device
-from lipcost.costmodel._record import COUNTED, Recording
-from lipcost.costmodel.predict_network import PHASES
-from lipcost.costmodel.timing import seconds, tally
+from lipcost.costmodel.devices.roofline import seconds, tally
+from lipcost.costmodel.network_cost import PHASES
+from lipcost.costmodel.tape.recording import COUNTED, Recording
 
 from ._live import prompt_frees
 from .calibrate import calibrate
@@ -235,9 +235,9 @@ def measure(subject: Subject, meter: Meter, profile: Device, allowed: float = BU
 
 
 def _predicted(recording: Recording, profile: Device) -> dict[str, Any]:
-    base = recording.events[: recording.start]
+    base = recording.sizes[: recording.start]
     rounding = int(profile["rounding"])
-    time_of = seconds(tally(recording.paid()), profile)  # nothing is loaded: the images are there
+    time_of = seconds(tally(recording.operations), profile)  # nothing is loaded: the images are there
     return {
         "base_bytes": sum(sign * size for sign, size in base),
         "peak_bytes": recording.peak(),

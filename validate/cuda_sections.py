@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lipcost.costmodel import METHODS
-from lipcost.costmodel.formatting import readable
+from lipcost.costmodel.text import readable
 
 from ._tables import Cell, Section, Table, in_bytes
 

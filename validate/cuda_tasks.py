@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from lipcost.costmodel import CONV_NETS, METHODS, lookup, max_batch
-from lipcost.costmodel._checks import resolve_options, width
-from lipcost.costmodel._method import Config
-from lipcost.costmodel._record import Recording, record
-from lipcost.costmodel._workload import workload
-from lipcost.costmodel.devices import Device
-from lipcost.layers import LAYERS, MarginCrossEntropy, conv_net
+from lipcost.costmodel.checks import resolve_counts
+from lipcost.costmodel.devices.device import Device
+from lipcost.costmodel.layer_cost import builder
+from lipcost.costmodel.networks.workload import workload
+from lipcost.costmodel.tape import Tape
+from lipcost.costmodel.tape.program import Program, record_call
+from lipcost.costmodel.tape.recording import Recording
+from lipcost.layers import MarginCrossEntropy, conv_net
 
 from ._live import Mode
 from .calibrate import Inputs
@@ -186,26 +188,19 @@ class Layer(Subject):
     def record(self) -> Recording:
         """One call of the layer on the tape."""
         case, cls = self.case, lookup(self.case.method)
-        config = Config(
-            b=case.b,
-            s=case.s,
-            c_in=case.c_in,
-            c_out=case.c_out,
-            k=case.k,
-            option=resolve_options(cls, dict(case.options)),
-            bias=case.bias,
-            train=case.mode == "train",
-            width=width(cls, case.dtype),
+        options, train = resolve_counts(cls, dict(case.options)), case.mode == "train"
+        build = builder(
+            cls, case.c_in, case.c_out, case.k, case.stride, case.padding_mode, case.bias, case.dtype, options
         )
-        return record(cls, config)
+        return record_call(Program(build, (case.b, case.c_in, *case.image), None, train, train), Tape())[0]
 
     def task(self, device: str) -> Task:
         """One call of the layer in torch."""
-        case, dtype = self.case, getattr(torch, self.case.dtype)
-        settings: dict[str, Any] = {"bias": case.bias, "device": device, "dtype": dtype, **case.options}
+        case = self.case
         with _seeded(device):
-            layer = LAYERS[case.method](case.c_in, case.c_out, case.k, **settings)
-        return ModuleCall(layer, Inputs(device)(case.b, case.c_in, case.s, case.s, dtype=dtype), case.mode)
+            layer = case.build(device)
+        x = Inputs(device)(case.b, case.c_in, *case.image, dtype=layer.weight.dtype)
+        return ModuleCall(layer, x, case.mode)
 
 
 @dataclass(frozen=True)

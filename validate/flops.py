@@ -23,6 +23,10 @@ CLASSES = ("conv", "matmul", "fft", "inverse", "pointwise")
 #   inverse                       2 n^3 per matrix, 8 n^3 if complex (one LU-based call: Golub & Van Loan, section 3.2)
 #   pointwise                     1 per element of the first output, real or complex, however many operations a kernel
 #                                 fuses: normalisations, their gradients, those of averages, random draws in place
+#   cholesky                      n^3/3 per matrix (section 4.2), four times that if complex; in the class "inverse"
+#   triangular                    n^2 per right side (section 3.1), likewise
+#   lu_solve                      2 n^2 per right side, likewise
+#   solve                         2/3 n^3 per matrix and 2 n^2 per right side, likewise
 #   foreach                       the same for every tensor of a list, in one launch; in the class "pointwise"
 #   reduction                     1 per element of the first input, real or complex; in the class "pointwise": poolings
 #                                 too, and the gradients of copies, which sum
@@ -46,6 +50,10 @@ RULES: dict[str, str] = {
     "aten::linalg_inv_ex": "inverse",
     "aten::__rshift__": "pointwise",
     "aten::_adaptive_avg_pool2d_backward": "pointwise",
+    "aten::linalg_cholesky_ex": "cholesky",
+    "aten::linalg_solve_triangular": "triangular",
+    "aten::linalg_lu_solve": "lu_solve",
+    "aten::_linalg_solve_ex": "solve",
     "aten::_log_softmax": "pointwise",
     "aten::_log_softmax_backward_data": "pointwise",
     "aten::_prelu_kernel": "pointwise",
@@ -193,6 +201,8 @@ RULES: dict[str, str] = {
     "aten::slice_backward": "move",
     "aten::stack": "move",
     "aten::upsample_nearest2d": "move",
+    "aten::tril": "move",
+    "aten::triu": "move",
     "aten::arange": "factory",
     "aten::eye": "factory",
     "aten::fft_fftfreq": "factory",
@@ -365,6 +375,8 @@ class DispatchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.flops["fft"] += _fft_flops(rule, args[0], written[0], args[1])
         elif rule == "inverse":
             self.flops["inverse"] += 2 * args[0].numel() * args[0].shape[-1] * reals_per_mac(args[0].dtype)
+        elif rule in ("cholesky", "triangular", "lu_solve", "solve"):
+            self.flops["inverse"] += _factorisation_flops(rule, args[0], written[0])
         elif rule in ("pointwise", "reduction"):
             self.flops["pointwise"] += (args[0] if rule == "reduction" else written[0]).numel()
         elif rule == "foreach":
@@ -397,6 +409,14 @@ def _fft_flops(rule: str, x: Tensor, out: Tensor, dims: Sequence[int]) -> float:
     points = x if rule == "fft_complex" or not x.is_complex() else out
     flops = 5 * points.numel() * math.log2(math.prod(points.shape[d] for d in dims))
     return flops if rule == "fft_complex" else flops / 2
+
+
+def _factorisation_flops(rule: str, matrices: Tensor, out: Tensor) -> float:
+    """Of square matrices; ``out`` holds as many solutions as there are right sides, on either hand."""
+    n, factor = matrices.shape[-1], reals_per_mac(matrices.dtype)
+    factorised = {"cholesky": 1, "solve": 2}.get(rule, 0) * matrices.numel() * n
+    solves = {"triangular": 1, "lu_solve": 2, "solve": 2}.get(rule, 0)
+    return factor * (factorised / 3 + solves * out.numel() * n)
 
 
 def _tensors(tree: object) -> list[Tensor]:

@@ -276,7 +276,7 @@ def _allocations(events: Iterable[Any], operator: int | None = None) -> Iterator
     for event in events:
         if event.tag.name == "Allocation":
             yield event.extra_fields.ptr, event.extra_fields.alloc_size, operator
-        elif operator is None and _is_operator(event.name):
+        elif operator is None and _is_operator(event.name) and not _calls_itself(event):
             # An operator that knows no lazy conjugation or negation first gets copies of such inputs, made above a
             # dispatch mode, which sees them as operators of their own.
             copies = list(takewhile(lambda child: child.name == "aten::clone", event.children))
@@ -284,6 +284,12 @@ def _allocations(events: Iterable[Any], operator: int | None = None) -> Iterator
             yield from _allocations(event.children[len(copies) :], event.id)
         else:
             yield from _allocations(event.children, operator)
+
+
+def _calls_itself(event: Any) -> bool:
+    """Whether it is a composite overload where others are none, as torch.where with a number: it calls those."""
+    mixed = any(_composite_overloads().get(event.name, ()))
+    return mixed and any(child.name == event.name for child in event.children)
 
 
 @cache

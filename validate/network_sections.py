@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from lipcost.costmodel.devices import ANCHOR, FIGURES
-from lipcost.costmodel.epochs import Fitted
-from lipcost.costmodel.formatting import readable
+from lipcost.costmodel.devices.device import ANCHOR, FIGURES
+from lipcost.costmodel.devices.fit import Fitted
+from lipcost.costmodel.text import readable
 
 from ._live import Mode
 from ._tables import Cell, Section, Table, comparisons, counted, head, in_bytes

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lipcost.costmodel import DEFAULTS, METHODS, PUBLISHED, Prediction, predict
-from lipcost.costmodel.formatting import PLOT_STYLE, readable
+from lipcost.costmodel.text import PLOT_STYLE, readable
 from lipcost.layers import LAYERS
 
 from .compare import PROFILER, TRACKER

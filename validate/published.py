@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from lipcost.costmodel import CONV_NETS, Device, leading_order, predict_network
-from lipcost.costmodel.devices import ANCHOR
-from lipcost.costmodel.epochs import PARAMETERS, Count, EpochFit, Fitted, fit_epochs, read_counts
-from lipcost.costmodel.networks import CONVOLUTIONS_PER_BLOCK, find_network
-from lipcost.costmodel.planner import BATCH, CIFAR_IMAGES
+from lipcost.costmodel.devices.device import ANCHOR
+from lipcost.costmodel.devices.fit import PARAMETERS, Count, EpochFit, Fitted, fit_epochs, read_counts
+from lipcost.layers.networks.conv_nets import CONVOLUTIONS_PER_BLOCK
+from lipcost.layers.networks.table import BATCH, CIFAR_IMAGES, find_network
 
 COUNTS = Path(__file__).parent / "data" / "epochs-2h.csv"
 SOURCE = "Prach, Brau, Buttazzo & Lampert, CVPR 2024"

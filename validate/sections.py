@@ -10,7 +10,7 @@ from itertools import groupby
 import sympy
 
 from lipcost.costmodel import METHODS, formula, leading_order
-from lipcost.costmodel.formatting import SUPERSCRIPTS, polynomial, readable, unit
+from lipcost.costmodel.text import SUPERSCRIPTS, polynomial, readable, unit
 
 from ._tables import Cell, Section, Table, comparisons, head, in_bytes
 from .compare import DISPATCH, FVCORE, HOOKS, PROFILER, Row

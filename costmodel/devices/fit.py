@@ -202,7 +202,10 @@ class _Problem:
         self.anchor = {name: anchor[name] for name in FIGURES}
         self.b, self.budget = b, budget
         self.measured = budget / np.array([count.epochs for count in counts])
-        self.works = [_by_rate(tally(workload(c.size, c.algorithm, foreach=anchor.kind == "cuda").record(b).operations)) for c in counts]
+        self.works = [
+            _by_rate(tally(workload(c.size, c.algorithm, foreach=anchor.kind == "cuda").record(b).operations))
+            for c in counts
+        ]
 
     def figures(self, point: np.ndarray) -> dict[str, float]:
         fitted = {figure: math.exp(x) for x, group in zip(point, PARAMETERS.values(), strict=True) for figure in group}

@@ -19,6 +19,8 @@ KERNEL_SIZE = 3  # a constant of the O(·) notation, as are the iteration counts
 def leading_order(method: str, quantity: str) -> sympy.Expr:
     """The leading terms of a quantity in b, s and c, for constant kernel size and iteration counts, training mode.
 
+    A size of the method's own is its default, which may grow with c: a rank of c/8 counts as c.
+
     A term is leading if no other one has at least its power of b, of s and of c. Logarithms count as constants, as
     [P24] counts them: the FFTs' log s is less than the c that stands beside it in the products.
 
@@ -43,7 +45,7 @@ def leading_order(method: str, quantity: str) -> sympy.Expr:
     quantity = "peak_bytes" if quantity == "memory" else quantity
     check_quantity(quantity, None)
     setting = Setting(method, counts=tuple(cls.counts.items())).with_(k=KERNEL_SIZE)
-    recording, _ = record_call(setting.program(), Tape(True, _in_the_limit, hint))
+    recording, _ = record_call(setting.program(own=False), Tape(True, _in_the_limit, hint))
     if quantity == "peak_bytes":
         totals = list(accumulate(sign * size for sign, size in recording.sizes))[recording.start - 1 :]
         powers = set().union(*(_powers(total) for total in set(totals)))
@@ -58,7 +60,7 @@ def _in_the_limit(condition: Any) -> bool:
 
 
 def _powers(expression: Any) -> set[tuple[int, ...]]:
-    """The powers of (b, s, c) in the terms of a polynomial, ⌊s/2⌋ taken as s and logarithms as 1."""
-    expression = sympy.sympify(expression).subs(sympy.floor(S / 2), S)
+    """The powers of (b, s, c) in the terms of a polynomial, ⌊x⌋ taken as x and logarithms as 1."""
+    expression = sympy.sympify(expression).replace(sympy.floor, lambda x: x)
     expression = expression.replace(sympy.log, lambda *_: sympy.Integer(1))
     return set(sympy.Poly(expression, B, S, C).monoms())

@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import sympy
 
-from ..tape.sizes import NeedsNumber
-from ..tape.table import UnruledFunction
+from ..tape.errors import Mismatch, NeedsNumber, UnruledFunction
 from .symbols import C_IN, C_OUT, B, C, H, K, M, S, option_symbol
 from .vectorised import compiled
 
@@ -71,7 +70,8 @@ class Grid:
         self._truths: dict[Any, np.ndarray] = {condition: truth[mask] for condition, truth in self._known().items()}
 
     def _known(self) -> dict[Any, np.ndarray]:
-        return self.__dict__.setdefault("_truths", {})
+        known: dict[Any, np.ndarray] = self.__dict__.setdefault("_truths", {})
+        return known
 
     def evaluate(self, expression: Any) -> np.ndarray:
         """The values of an expression or a condition at every point."""
@@ -109,7 +109,7 @@ def explore(run: Callable[[Callable[[Any], bool]], Result], grid: Grid) -> dict[
 
         try:
             result = run(decide)
-        except (NeedsNumber, UnruledFunction):
+        except (Mismatch, NeedsNumber, UnruledFunction):
             raise
         except ValueError as refusal:
             error = refusal
@@ -119,11 +119,11 @@ def explore(run: Callable[[Callable[[Any], bool]], Result], grid: Grid) -> dict[
     if not results:
         raise error or ValueError("there is no such configuration")
     found = {}
-    for path, (result, _) in results.items():
-        region = grid.where(path)
+    for way, (result, _) in results.items():
+        region = grid.where(way)
         if region.any():  # what is left of it where others were refused
             ranges = {x: (int(v[region].min()), int(v[region].max())) for x, v in grid.values.items()}
-            found[_short(path, grid)] = result, ranges
+            found[_short(way, grid)] = result, ranges
     return found
 
 
@@ -155,12 +155,12 @@ def _decided(condition: Any, path: list[tuple[Any, bool]], waiting: list[Path], 
         elif not options:  # nothing is left here: a refused region
             return False
         return options[0] == positive
-    return known[canonical] == positive
+    return bool(known[canonical] == positive)
 
 
 @lru_cache(maxsize=4096)
 def _canonical(condition: Any) -> tuple[Any, bool]:
-    """A condition as variables > constant, or = constant, recognised however it was written; and whether it is meant."""
+    """A condition as variables > or = a constant, recognised however it was written; and whether it is meant."""
     if isinstance(condition, sympy.Not):
         inner, positive = _canonical(condition.args[0])
         return inner, not positive
@@ -202,9 +202,16 @@ def join(outcomes: dict[Path, sympy.Expr], grid: Grid, depth: int = 0) -> sympy.
     for answer in (True, False):
         here, other = sides[answer], sides[not answer]
         region = grid.where((*prefix, (condition, not answer)))
-        if here == other or np.array_equal(grid.evaluate(here)[region], grid.evaluate(other)[region]):
+        if here == other or _equal(here, other, region, grid):
             return here
     return sympy.Piecewise(*pieces(sides[True], condition), *pieces(sides[False], sympy.true))
+
+
+def _equal(here: sympy.Expr, other: sympy.Expr, region: np.ndarray, grid: Grid) -> bool:
+    """Whether two expressions have the same values in a region; logarithms, which are floats there, cancel first."""
+    if here.has(sympy.log) and not here.has(sympy.Piecewise, sympy.Max) and not other.has(sympy.Piecewise, sympy.Max):
+        here, other = sympy.expand(here - other), sympy.Integer(0)
+    return np.array_equal(grid.evaluate(here)[region], grid.evaluate(other)[region])
 
 
 def pieces(expression: sympy.Expr, condition: Any) -> list[tuple[sympy.Expr, Any]]:

@@ -13,22 +13,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy
 
-from lipcost.layers import LipschitzConv2d
-
 from ..checks import METHODS
 from ..layer_cost import builder
 from ..tape import Tape
+from ..tape.errors import NeedsNumber
 from ..tape.program import Program, record_call
 from ..tape.recording import Recording
-from ..tape.sizes import NeedsNumber
 from .cases import Grid, Outcome, Path, Ranges, explore, join, pieces
 from .peak import in_variables, peak_candidates
 from .symbols import C_IN, C_OUT, B, C, K, M, S, hint, option_symbol
+
+if TYPE_CHECKING:
+    from lipcost.layers import LipschitzConv2d
 
 SIZES = {"b": B, "s": S, "c": C, "c_in": C_IN, "c_out": C_OUT, "k": 2 * M + 1}
 SIDES = ("h", "w")  # numbers only, in place of s
@@ -96,10 +97,10 @@ class Setting:
         side = sizes.get("s", self.stride * S)
         return sizes.get("h", side), sizes.get("w", side)
 
-    def program(self) -> Program:
-        """The layer and its input; counts must be numbers."""
+    def program(self, own: bool = True) -> Program:
+        """The layer and its input; counts must be numbers. ``own``: its own sizes are symbols, not its defaults."""
         c_in, c_out = (self.value(name if self.rectangular else "c") for name in ("c_in", "c_out"))
-        options = dict(self.counts) | {name: option_symbol(name) for name in self.own}
+        options = dict(self.counts) | {name: option_symbol(name) for name in self.own if own}
         k = self.value("k")
         build = builder(self.cls, c_in, c_out, k, self.stride, self.padding_mode, self.bias, self.dtype, options)
         return Program(build, (self.value("b"), c_in, *self.image), None, self.train, self.train)

@@ -67,8 +67,8 @@ def formula(
     check_quantity(quantity, part)
     names = (*SIZES, *SIDES)
     sizes = {name: positive(name, value) for name, value in fixed.items() if name in names}
-    counts = {name: value for name, value in fixed.items() if name not in names}
-    resolve_counts(cls, counts)
+    given = {name: value for name, value in fixed.items() if name not in names}
+    counts = {name: value for name, value in resolve_counts(cls, given).items() if name in given}
     rectangular = rectangular or "c_in" in sizes or "c_out" in sizes
     _check_sizes(cls, sizes, rectangular)
     if "c_in" in sizes and sizes["c_in"] == sizes.get("c_out"):
@@ -84,7 +84,7 @@ def formula(
         stride=positive("stride", stride),
         padding_mode=padding_mode,
         sizes=tuple(sizes.items()),
-        counts=tuple(counts.items()),
+        counts=tuple((name, int(value)) for name, value in counts.items()),
     )
     form = _readable(closed_form(setting, quantity, part))
     return form if stride == 1 else form.subs(S, S / stride)
@@ -123,7 +123,7 @@ def evaluate(
         mode: "train" or "inference".
         dtype: as for :func:`predict`.
         bias: whether the layer has a bias.
-        **counts: the method's iteration counts, likewise ints or arrays.
+        **counts: the method's iteration counts and own sizes, likewise ints or arrays; by default the layer's.
 
     Returns:
         int64 (float64 for the FLOPs of methods with FFTs), of the broadcast shape.
@@ -143,6 +143,9 @@ def evaluate(
     c_in, c_out = channels(c, c_in, c_out)
     given = {"b": b, "s": s, "c_in": c_in, "c_out": c_out, "k": k, **cls.counts, **counts}
     arrays = dict(zip(given, np.broadcast_arrays(*(_integers(n, v) for n, v in given.items())), strict=True))
+    for name, size in cls.sizes.items():
+        if name not in arrays:
+            arrays[name] = np.vectorize(size, otypes=[np.int64])(arrays["c_in"], arrays["c_out"])
     check_mode(mode)
     _check_arrays(method, arrays, mode=mode, dtype=dtype, bias=bias)
     setting = Setting(
@@ -167,7 +170,7 @@ def _values(setting: Setting, quantity: str, arrays: dict[str, np.ndarray]) -> n
     """The closed form at the configurations of ``arrays``."""
     point = {B: arrays["b"], S: arrays["s"], C: arrays["c_in"], C_IN: arrays["c_in"], C_OUT: arrays["c_out"]}
     point |= {K: arrays["k"], M: arrays["k"] // 2, H: arrays["s"] // 2}
-    names = [*setting.cls.counts, *(name for name in setting.cls.sizes if name in arrays)]
+    names = [*setting.cls.counts, *setting.cls.sizes]
     point |= {option_symbol(name): arrays[name] for name in names}
     form = closed_form(setting, quantity)
     function = compiled(form, list(point))
@@ -253,3 +256,8 @@ def _check_arrays(method: str, arrays: dict[str, np.ndarray], **how: Any) -> Non
     if unequal.size:
         c_in, c_out = (int(arrays[name].flat[unequal[0]]) for name in ("c_in", "c_out"))
         predict(method, b=1, s=1, c_in=c_in, c_out=c_out, k=1, **how)
+    own = list(lookup(method).sizes)
+    if own:  # which the channels may limit
+        columns = [arrays[name].ravel() for name in ("c_in", "c_out", *own)]
+        for c_in, c_out, *sizes in np.unique(columns, axis=1).T.tolist():
+            lookup(method)(c_in, c_out, 1, device="meta", **dict(zip(own, sizes, strict=True)))

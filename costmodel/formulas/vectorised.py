@@ -18,12 +18,12 @@ def compiled(expression: Any, symbols: Sequence[sympy.Symbol]) -> Callable[..., 
     if not isinstance(expression, sympy.Expr):  # a condition
         return _numpy(expression, symbols)
     if not isinstance(expression, sympy.Piecewise):
-        denominator = int(sympy.ilcm(1, *(number.q for number in expression.atoms(sympy.Rational))))
+        denominator = int(sympy.ilcm(1, 1, *(number.q for number in expression.atoms(sympy.Rational))))
         if denominator == 1 or expression.has(sympy.log):
             return _numpy(expression, symbols)
-        # The fractions of a polynomial in k, whose values are whole: in floats they would be inexact.
-        multiple = _numpy(sympy.expand(expression * denominator), symbols)
-        return lambda *values: multiple(*values) // denominator
+        # Fractions in floats would be inexact. The values are whole, or FLOPs, which are rounded.
+        multiple = _numpy(sympy.expand(2 * expression * denominator), symbols)
+        return lambda *values: (multiple(*values) + denominator) // (2 * denominator)
     (first, condition), *rest = expression.args
     test, here = compiled(condition, symbols), compiled(first, symbols)
     if not rest:

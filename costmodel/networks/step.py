@@ -46,6 +46,6 @@ def record_step(
 
 
 def _scores(scores: Tensor) -> Tensor:
-    if scores.rank != 2:  # noqa: PLR2004
+    if scores.rank != 2:
         raise ValueError(f"a training step needs a network with outputs of shape (b, classes), got {scores.sizes}")
     return scores

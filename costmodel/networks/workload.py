@@ -86,7 +86,11 @@ def workload(
         sides = [image if side is None else side for side in (s if h is None else h, s if w is None else w)]
         if None in sides:
             raise ValueError("the sides of the images are missing: give s, or h and w, or shape")
-        named = (("c_in", c_in), ("h" if h else "s", sides[0]), ("w" if w else "s", sides[1]))
+        named: tuple[tuple[str, Any], ...] = (
+            ("c_in", c_in),
+            ("h" if h else "s", sides[0]),
+            ("w" if w else "s", sides[1]),
+        )
     elif any(side is not None for side in (s, h, w)):
         raise ValueError("give shape, or c_in and the sides of the images")
     else:
@@ -117,7 +121,9 @@ def _network(network: Any, method: str | None, dtype: str, settings: dict[str, A
         raise ValueError(f"the network {network!r} needs a method")
     name = find_network(network)
     counts = {name: value for name, value in given.items() if name not in ("classes", "width", "bias")}
-    resolve_counts(lookup(method), counts)
+    resolved = resolve_counts(lookup(method), counts)
+    given |= {name: resolved[name] for name in counts}
+    given |= {name: positive(name, given[name]) for name in ("classes", "width") if name in given}
 
     def build(_: Tape) -> Any:
         from lipcost.layers import conv_net  # noqa: PLC0415

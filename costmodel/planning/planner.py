@@ -44,9 +44,9 @@ def max_batch(
         >>> [predict_network("ConvNetXS", "cayley", b=n).peak_bytes <= 2**30 for n in (b, b + 1)]
         [True, False]
     """
-    device = as_device(device)
-    memory, rounding = _memory(memory_bytes, device)
-    return Batches(_task(network, method, device, **how)).largest(memory, rounding)
+    on = as_device(device)
+    memory, rounding = _memory(memory_bytes, on)
+    return Batches(_task(network, method, on, **how)).largest(memory, rounding)
 
 
 def _task(network: Any, method: str | None, device: Device | None, **how: Any) -> Workload:
@@ -73,11 +73,11 @@ def largest_width(
         >>> largest_width("ConvNetXS", "aol", 4 * 2**30, b=256)
         162
     """
-    device = as_device(device)
-    memory, rounding = _memory(memory_bytes, device)
+    on = as_device(device)
+    memory, rounding = _memory(memory_bytes, on)
 
     def fits(half: int) -> bool:
-        task = _task(network, method, device, width=2 * half, **how)
+        task = _task(network, method, on, width=2 * half, **how)
         return task.record(b).peak(rounding) <= memory
 
     net = CONV_NETS[find_network(network)]
@@ -122,8 +122,8 @@ def epochs_within(
         305
     """
     _check_budget(hours, images, how)
-    device = as_device(device)
-    step = step_time(_task(network, method, device, **how).record(b), device, b).total
+    on = as_device(device)
+    step = step_time(_task(network, method, on, **how).record(b), on, b).total
     return hours * 3600 / (math.ceil(images / b) * step)
 
 
@@ -195,9 +195,9 @@ def plan(
     """
     _check_budget(hours, images, how)
     positive("b", b)
-    device, steps = as_device(device), math.ceil(images / b)
-    of_all = {"device": device, "hours": hours, "steps": steps, "b": b}
-    plans = [_plan(_task(network, method, device, **how), method, **of_all) for method in methods]  # type: ignore[arg-type]
+    on, steps = as_device(device), math.ceil(images / b)
+    of_all = {"device": on, "hours": hours, "steps": steps, "b": b}
+    plans = [_plan(_task(network, method, on, **how), method, **of_all) for method in methods]
     return sorted(plans, key=lambda each: (not each.fits, -each.epochs))
 
 

@@ -1,7 +1,8 @@
 """The engine: torch programs run on tensors without values, and what they allocate, compute and keep is recorded.
 
-``Tape`` holds a recording, ``Tensor`` stands for torch.Tensor, ``RULES`` says what each torch function does, ``running``
-lets a torch module run on a tape. It knows no method, and imports torch when the first of these is asked for.
+``Tape`` holds a recording, ``Tensor`` stands for torch.Tensor, ``RULES`` says what each torch function does, and
+``running`` lets a torch module run on a tape. It knows no method, and imports torch when the first of these is asked
+for.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .errors import UnruledFunction as UnruledFunction
 from .table import RULES as RULES
-from .table import UnruledFunction as UnruledFunction
 from .tape import Operation as Operation
 from .tape import Storage as Storage
 from .tape import Tape as Tape

@@ -7,46 +7,14 @@ meet are summed; saved tensors go as soon as their node has run. That order deci
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
-from .layout import Strides
-from .table import refused
-from .tape import DType, Shape, Storage, Tape
-
-if TYPE_CHECKING:
-    from .tensor import Tensor
-
-Backward = Callable[..., "Sequence[Tensor | None]"]
-
-LEAF_ORDER = 2**63  # leaves run at once: PyTorch gives AccumulateGrad the highest priority
-
-
-@dataclass(eq=False)
-class Node:
-    """One step of the backward graph: the gradients of an operation's inputs from those of its outputs."""
-
-    order: int
-    backward: Backward | None  # None: a leaf
-    inputs: list[tuple[Node, int] | None]  # per input: the node that made it and which of its outputs it is
-    shapes: list[Shape]  # per input: its shape, to which a broadcast gradient is summed
-    dtypes: list[DType]  # per input: its type, to which a gradient is cut or converted
-    saved: tuple[Tensor | None, ...]
-    part: str
-    outputs: int = 1
-    strides: Strides | None = None  # of a leaf: its gradient is kept in its layout
-
-    def __getattr__(self, name: str) -> Any:
-        """Torch's nodes have hooks and names."""
-        raise refused(f"grad_fn.{name}, as hooks of the backward use it")
-
-
-def leaf(strides: Strides | None) -> Node:
-    """The node of a parameter or of the input, which has these strides."""
-    return Node(LEAF_ORDER, None, [], [], [], (), "input", strides=strides)
+from .node import Backward, Node
+from .tape import Storage, Tape
+from .tensor import Tensor
 
 
 def attach(
@@ -128,10 +96,10 @@ def _run(node: Node, gradients: list[Tensor | None]) -> list[Tensor | None]:
         if output is None or node.inputs[i] is None:
             outputs[i] = None
             continue
-        if output.sizes != node.shapes[i] or output.dtype is not node.dtypes[i]:
-            output = output.fitted(node.shapes[i], node.dtypes[i])
-        outputs[i] = output if output.memory.users == 1 else _another(output)
-        del output
+        fits = output.sizes == node.shapes[i] and output.dtype is node.dtypes[i]
+        fitted = output if fits else output.fitted(node.shapes[i], node.dtypes[i])
+        outputs[i] = fitted if fitted.memory.users == 1 else _another(fitted)
+        del output, fitted
     gradients.clear()
     node.saved = ()
     return outputs
@@ -169,7 +137,7 @@ def _route(
 
 
 def _another(gradient: Tensor) -> Tensor:
-    """Another reference to a gradient. It is no view: one keeps what it shows, so that nothing is added to it in place."""
+    """Another reference to a gradient, not a view: those keep what they show, so nothing is added to them in place."""
     out = gradient.alias()
     out.is_view = gradient.is_view
     return out

@@ -76,6 +76,7 @@ class Session:
         program, tape = self.program, self.tape
         built = None if callable(getattr(program.module, "parameters", None)) else program.module
         with running(tape, None if built else program.module):
+            tape.part = "parameter"  # what is built is the module's own
             self.module = _built(built, tape) if built else program.module
             if program.train is not None:
                 self.module.train(program.train)

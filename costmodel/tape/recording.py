@@ -13,6 +13,7 @@ from .tape import Operation, Size, Storage
 COUNTED = ("macs", "flops", "traffic", "launches")  # each as *_forward and *_backward
 BYTES = ("parameter_bytes", "buffer_bytes", "cache_bytes", "saved_bytes", "peak_bytes")
 QUANTITIES = tuple(f"{name}_{phase}" for name in COUNTED for phase in ("forward", "backward")) + BYTES
+KEPT = {"parameter_bytes": "parameters", "buffer_bytes": "buffers", "cache_bytes": "cache"}  # the category of each
 CATEGORIES = ("parameters", "buffers", "inputs", "optimizer", "cache", "gradients", "activations", "temporaries")
 
 
@@ -71,7 +72,9 @@ class Recording:
         if name == "saved_bytes":
             return self.saved_bytes
         if name in BYTES:
-            return self.bytes_of[{"parameter": "parameters", "buffer": "buffers", "cache": "cache"}[name.split("_")[0]]]
+            return self.bytes_of[
+                {"parameter": "parameters", "buffer": "buffers", "cache": "cache"}[name.split("_", maxsplit=1)[0]]
+            ]
         counted, phase = name.split("_")
         return self.count(counted, phase, part)
 

@@ -7,7 +7,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import wraps
+from functools import partial, wraps
 from types import FrameType
 from typing import Any
 
@@ -16,12 +16,12 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from . import table
+from .errors import refused, unruled
 from .graph import attach
 from .tape import Storage, Tape, pinned
 from .tensor import Tensor
 
 PARAMETER_TRANSFORM = "parameter_transform"
-HERE = __name__.rpartition(".")[0].removesuffix(".tape")
 
 
 @contextmanager
@@ -32,6 +32,7 @@ def running(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
         tape: where they are recorded.
         module: one whose parameters and buffers lie on it meanwhile; all of it is put back, whatever happens.
     """
+
     class Door(TorchFunctionMode):
         """Hands every torch function to its rule."""
 
@@ -41,6 +42,7 @@ def running(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
     if torch.is_autocast_enabled("cpu"):
         raise ValueError("a recording is of full precision; leave torch.autocast first")
     with ExitStack() as stack:
+        tape.lift = partial(constant, tape=tape, counted=False)
         tapes = table.recordings()
         tapes.append(tape)
         stack.callback(tapes.pop)
@@ -49,7 +51,7 @@ def running(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
         stack.enter_context(_hooks_refused(torch.autograd.graph.saved_tensors_hooks))
         if module is not None:
             stack.enter_context(_on_tape(module, tape))
-        stack.enter_context(Door())  # type: ignore[no-untyped-call]
+        stack.enter_context(Door())
         yield
 
 
@@ -71,10 +73,13 @@ def _enter(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if of_function is not None and not (of_function in table.RULES.factories and _importing()):
         return table.apply(of_function, args, kwargs)
     if any(type(value) is Tensor for value in _leaves((args, kwargs))):
-        raise table.unruled(table.name_of(function))
+        raise unruled(table.name_of(function))
     out = function(*args, **kwargs)
-    if any(isinstance(value, torch.Tensor) and type(value) is not Tensor for value in _leaves(out)) and not _importing():
-        raise table.unruled(table.name_of(function))
+    if (
+        any(isinstance(value, torch.Tensor) and type(value) is not Tensor for value in _leaves(out))
+        and not _importing()
+    ):
+        raise unruled(table.name_of(function))
     return out
 
 
@@ -124,7 +129,7 @@ def _containers(module: nn.Module) -> dict[str, dict[str, Any]]:
 
 
 def mark_transforms(module: nn.Module) -> None:
-    """Let what a layer does to its parameters count as that part: by its method ``parameter_transform``, if it has one."""
+    """Let what a layer does to its parameters, in its method ``parameter_transform``, count as that part."""
     for each in module.modules():
         transform = getattr(each, PARAMETER_TRANSFORM, None)
         if transform is not None:
@@ -167,11 +172,15 @@ def constant(tensor: torch.Tensor, tape: Tape, counted: bool = True) -> Tensor:
                 raise ValueError(f"a tensor of shape {tuple(tensor.shape)} belongs to a graph outside the recording")
             out.require_grad()
         tape.constants[id(tensor)] = tensor, weakref.ref(out)
+        if not counted:
+            tape.lifted.append(out)  # no module holds it
     return out
 
 
 class Context:
     """An autograd Function's ``ctx`` on the tape."""
+
+    saved_tensors: tuple[Tensor | None, ...]
 
     def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs_input_grad
@@ -216,7 +225,7 @@ def _hooks_refused(hooks: Any) -> Iterator[None]:
 
     def refuse(self: Any) -> Any:
         if table.recordings():
-            raise table.refused("torch.autograd.graph.saved_tensors_hooks (torch.utils.checkpoint uses it)")
+            raise refused("torch.autograd.graph.saved_tensors_hooks (torch.utils.checkpoint uses it)")
         return original(self)
 
     hooks.__enter__ = refuse
@@ -265,25 +274,3 @@ def _record_function(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     inputs_tape = [inputs[0].tape]
     attach(differentiable, inputs, kept, backward)
     return tuple(outputs) if isinstance(result, tuple) else outputs[0]
-
-
-def whereabouts() -> str:
-    """The module of the network and the line of code that are running, for an error's message."""
-    modules: list[Any] = []
-    line = ""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        package = frame.f_globals.get("__name__", "")
-        own = package.startswith((HERE, "torch.", "contextlib")) or package == "torch"
-        if not line and not own:
-            line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        subject = frame.f_locals.get("self")
-        if isinstance(subject, torch.nn.Module) and not any(subject is each for each in modules):
-            modules.append(subject)
-        frame = frame.f_back
-    where = ""
-    if modules:
-        root, innermost = modules[-1], modules[0]
-        path = next((name for name, each in root.named_modules() if each is innermost), "")
-        where = f" in {type(innermost).__name__}" + (f" ({path})" if path else "")
-    return where + (f" at {line}" if line else "")

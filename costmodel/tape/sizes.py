@@ -5,12 +5,16 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from .errors import Mismatch
+
 if TYPE_CHECKING:
     from .tape import Size, Tape
 
 
-class NeedsNumber(ValueError):
-    """A program loops over a size, or computes with its value, and the size is a symbol."""
+def fit(a: Size, b: Size, what: str) -> None:
+    """Raise Mismatch unless two sizes are equal."""
+    if not (a == b or same(a, b)):
+        raise Mismatch(f"{what}: {a} does not fit {b}")
 
 
 def as_torch(size: Size, tape: Tape) -> Any:
@@ -22,7 +26,7 @@ def as_torch(size: Size, tape: Tape) -> Any:
 
     from .symbols import Node  # noqa: PLC0415
 
-    return torch.SymInt(Node(size, tape))
+    return torch.SymInt(Node(size, tape))  # type: ignore[no-untyped-call]
 
 
 def as_int(size: Size) -> int | None:
@@ -43,7 +47,16 @@ def same(a: Size, b: Size) -> bool:
 def _equal(a: Any, b: Any) -> bool:
     import sympy  # noqa: PLC0415
 
-    return sympy.expand(a - b) == 0
+    return bool(sympy.expand(a - b) == 0)
+
+
+def halved(size: Size) -> Size:
+    """⌊size/2⌋."""
+    if isinstance(size, int):
+        return size // 2
+    from .symbols import floored  # noqa: PLC0415  (it needs SymPy)
+
+    return floored(size / 2)
 
 
 def quotient(a: Size, b: Size) -> Size:
@@ -54,3 +67,12 @@ def quotient(a: Size, b: Size) -> Size:
 
     ratio = sympy.sympify(a) / b
     return ratio if ratio.as_numer_denom()[1] == 1 else sympy.cancel(ratio)
+
+
+def half(size: Size) -> Size:
+    """⌊size/2⌋, always written alike."""
+    if isinstance(size, int):
+        return size // 2
+    from .symbols import floored  # noqa: PLC0415
+
+    return floored(size / 2)

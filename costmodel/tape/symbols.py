@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import sympy
 
-from .sizes import NeedsNumber, as_int
+from .errors import NeedsNumber
 
 if TYPE_CHECKING:
     from .tape import Tape
 
 
 def floored(ratio: Any) -> Any:
-    """The floor of a ratio of integers; ⌊(n+1)/2⌋ is written as n - ⌊n/2⌋."""
+    """The floor of a ratio of integers; ⌊(n+1)/2⌋ is written as n - ⌊n/2⌋, and likewise for every odd number."""
 
     def written(argument: Any) -> Any:
-        half, rest = argument.as_coeff_Add()
-        if half == sympy.Rational(1, 2) and (2 * rest).is_integer:
-            return 2 * rest - sympy.floor(rest)
+        offset, rest = argument.as_coeff_Add()
+        if (2 * offset).is_integer and not offset.is_integer and (2 * rest).is_integer:
+            return offset - sympy.Rational(1, 2) + 2 * rest - sympy.floor(rest)
         return sympy.floor(argument)
 
     return sympy.floor(ratio).replace(sympy.floor, written)
@@ -57,7 +57,7 @@ class Node:
 
     def maybe_as_int(self) -> int | None:
         """The number, if it is one."""
-        return as_int(self.expr)
+        return int(self.expr) if self.expr.is_Integer else None
 
     constant_int = maybe_as_int
 
@@ -96,9 +96,11 @@ class Node:
 
     def int_(self, *_: Any) -> int:
         """The number, where it is one."""
-        number = as_int(self.expr)
+        number = self.maybe_as_int()
         if number is None:
-            raise NeedsNumber(f"a program takes {self.expr} as a number (a loop, a table), so no symbol can stand there")
+            raise NeedsNumber(
+                f"a program takes {self.expr} as a number (a loop, a table), so no symbol can stand there"
+            )
         return number
 
     guard_int = int_

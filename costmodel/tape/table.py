@@ -1,8 +1,8 @@
 """The table of rules: what each torch function does on the tape.
 
 A rule has the signature of its torch function and takes tensors without values: it allocates what the function
-allocates, records the kernels that it runs and what its backward keeps and runs, and returns what it returns. A function
-without a rule is an error that names it, the module and the line, never zero.
+allocates, records the kernels that it runs and what its backward keeps and runs, and returns what it returns. A
+function without a rule is an error that names it, the module and the line, never zero.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .errors import unruled
+
 if TYPE_CHECKING:
     from .tape import Tape
-    from .tensor import Tensor
 
 Rule = Callable[..., Any]
 Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
-    "activations", "attributes", "convolution", "factories", "fourier", "indexing", "inplace", "linalg", "losses",
-    "normalisation", "padding", "pointwise", "pooling", "random", "reductions", "views",
+    "activations", "attributes", "convolution", "copies", "factories", "factorisations", "fourier", "indexing",
+    "inplace", "joining", "linalg", "losses", "normalisation", "padding", "pointwise", "pooling", "random", "reductions", "views",
 )  # fmt: skip
 
 
@@ -33,10 +34,6 @@ OPERATORS = {
     "le": "le", "gt": "gt", "ge": "ge", "eq": "eq", "ne": "ne", "and": "bitwise_and", "or": "bitwise_or",
     "xor": "bitwise_xor", "invert": "bitwise_not",
 }  # fmt: skip
-
-
-class UnruledFunction(ValueError):
-    """A torch function that has no rule was met in a recording."""
 
 
 class Rules(Mapping[Any, Rule]):
@@ -177,25 +174,13 @@ def admitted(value: Any) -> Any:
     if kind in PLAIN:
         return value
     if isinstance(value, (tuple, list)):
-        if all(type(each) in PLAIN for each in value):
-            return value
-        return type(value)(map(admitted, value)) if kind in (tuple, list) else tuple(map(admitted, value))
+        plain = all(type(each) in PLAIN for each in value)
+        return value if plain else (list if kind is list else tuple)(map(admitted, value))
     if kind is slice:
         return slice(admitted(value.start), admitted(value.stop), admitted(value.step))
     if kind.__name__ == "SymInt":
         return value.node.expr
-    if kind.__module__.startswith("torch") and isinstance(value, _torch().Tensor):
-        return lift(value, active())
-    return value
-
-
-def lift(value: Any, tape: Tape) -> Tensor:
-    """A real tensor that a program brings along: it is there before the recording, and nobody's bytes."""
-    from .run import constant  # noqa: PLC0415
-
-    out = constant(value, tape, counted=False)
-    tape.lifted[id(out)] = out  # the program keeps it
-    return out
+    return active().lift(value) if isinstance(value, _torch().Tensor) else value
 
 
 def _torch() -> Any:
@@ -212,17 +197,3 @@ def name_of(function: Any) -> str:
         return f"torch.Tensor.{name}"
     resolved = _torch().overrides.resolve_name(function)
     return str(resolved or name)
-
-
-def unruled(name: str) -> UnruledFunction:
-    """The error for a function without a rule: its name, the module and the line that called it."""
-    from .run import whereabouts  # noqa: PLC0415
-
-    return UnruledFunction(f"no rule for {name}{whereabouts()}; add one with lipcost.costmodel.RULES.register")
-
-
-def refused(what: str) -> UnruledFunction:
-    """The error for a use of a function that its rule does not cover."""
-    from .run import whereabouts  # noqa: PLC0415
-
-    return UnruledFunction(f"no rule for {what}{whereabouts()}")

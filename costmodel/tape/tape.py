@@ -11,10 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from .tensor import Tensor
+from typing import Any, NamedTuple
 
 Size = Any  # an int, or a SymPy expression with integer values
 Shape = tuple[Size, ...]
@@ -75,6 +72,7 @@ class Tape:
         base: storages that were there before the events.
         constants: what stands for the real tensors of a program, by their identity.
         lifted: of these, the ones that no module holds.
+        lift: makes one of a real tensor.
         phase, part: of the operations that come.
         nodes: how many steps of a backward graph were recorded, which orders them.
     """
@@ -90,7 +88,8 @@ class Tape:
         self.operations: list[Operation] = []
         self.base: list[Storage] = []
         self.constants: dict[Any, Any] = {}
-        self.lifted: dict[int, Tensor] = {}
+        self.lifted: list[Any] = []
+        self.lift: Callable[[Any], Any] = lambda tensor: tensor
         self.phase, self.part, self.nodes = "forward", "input", 0
         self._nbytes: dict[tuple[Shape, int], Size] = {}
 
@@ -149,7 +148,7 @@ class Tape:
         self,
         name: str,
         cls: str,
-        tensors: Sequence[Tensor],
+        tensors: Sequence[Any],
         *,
         macs: Size = 0,
         flops: Size | None = None,

@@ -9,9 +9,10 @@ from typing import Any, NoReturn
 import torch
 
 from . import layout
-from .graph import Node, leaf
+from .errors import refused
+from .node import Node, leaf
 from .sizes import as_torch, same
-from .table import PLAIN, call, refused
+from .table import PLAIN, call
 from .tape import DType, Shape, Size, Storage, Tape
 
 _EMPTY = torch.empty(0, device="meta")  # what torch's own code would see of any of them
@@ -153,21 +154,16 @@ class Tensor(torch.Tensor):
         return out
 
     def fitted(self, sizes: Shape, dtype: DType) -> Tensor:
-        """As a gradient of an input of these sizes and type: its real part, converted, summed over what was repeated."""
-        from .rules.views import real, to  # noqa: PLC0415  (rules are made of tensors)
-
-        out = self
+        """As a gradient of an input of these sizes and type: its real part, converted, summed where it was repeated."""
+        out: Any = self
         if out.dtype is not dtype:
-            out = to(real(out) if out.dtype.is_complex and not dtype.is_complex else out, dtype)
-        return out.sum_to(sizes)
+            out = (out.real if out.dtype.is_complex and not dtype.is_complex else out).to(dtype)
+        return out.sum_to(sizes)  # type: ignore[no-any-return]
 
     def sum_to(self, sizes: Shape) -> Tensor:
         """The sum over the axes that broadcasting from ``sizes`` added."""
         if self.sizes == sizes:
             return self
-        from .rules.reductions import sum as sum_over  # noqa: PLC0415
-        from .rules.views import reshape  # noqa: PLC0415
-
         leading = len(self.sizes) - len(sizes)
         padded = (1,) * leading + sizes
         axes = [i for i, size in enumerate(padded) if i < leading or not same(size, self.sizes[i])]
@@ -175,8 +171,10 @@ class Tensor(torch.Tensor):
             raise RuntimeError(f"a gradient of shape {self.sizes} reached an input of shape {sizes}")
         if leading == 0 and not self.tape.holds(prod(self.sizes[i] for i in axes) > 1):
             return self
-        total = sum_over(self, axes, keepdim=True)
-        return reshape(total, sizes) if leading else total
+        total: Any = self.sum(axes, keepdim=True)
+        if leading == 0:
+            return total  # type: ignore[no-any-return]
+        return total.reshape([as_torch(size, self.tape) for size in sizes])  # type: ignore[no-any-return]
 
     def in_layout(self, strides: layout.Strides | None) -> Tensor:
         """Itself, or a copy where it lies unlike a parameter of ``strides``: what autograd puts into ``.grad``."""
@@ -191,7 +189,7 @@ class Tensor(torch.Tensor):
     # What torch code asks of a tensor.
 
     @property
-    def shape(self) -> Any:
+    def shape(self) -> Any:  # type: ignore[override]
         """Its sizes, as torch.Size."""
         if not self.tape.symbolic:
             return torch.Size(self.sizes)
@@ -207,12 +205,12 @@ class Tensor(torch.Tensor):
         self.edge = (self.edge or (leaf(self._strides), 0)) if value else None
 
     @property
-    def is_leaf(self) -> bool:
+    def is_leaf(self) -> bool:  # type: ignore[override]
         """Whether no operation made it."""
         return self.edge is None or self.edge[0].backward is None
 
     @property
-    def grad_fn(self) -> Node | None:
+    def grad_fn(self) -> Node | None:  # type: ignore[override]
         """The node that made it."""
         return None if self.edge is None or self.is_leaf else self.edge[0]
 
@@ -221,7 +219,7 @@ class Tensor(torch.Tensor):
     device = torch.device("cpu")  # where a real one would be
 
     @property
-    def _version(self) -> int:
+    def _version(self) -> int:  # type: ignore[override]
         return self.memory.version
 
     def data_ptr(self) -> int:
@@ -239,9 +237,9 @@ class Tensor(torch.Tensor):
         return int(as_torch(self.sizes[0], self.tape))
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.unbind(0))  # type: ignore[no-untyped-call]
+        return iter(self.unbind(0))
 
-    def __repr__(self, **_: Any) -> str:
+    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
         return f"Tensor({self.sizes}, {self.dtype})"
 
     def __bool__(self) -> NoReturn:

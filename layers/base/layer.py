@@ -238,7 +238,8 @@ class LipschitzConv2d(LipschitzLayer):
         """Refuse an image that the method cannot treat; every size is fine unless a method says otherwise."""
 
     def extra_repr(self) -> str:
-        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, bias={self.bias is not None}"
+        sizes = f"kernel_size={self.kernel_size}{self._stated_sizes()}"
+        return f"{self.in_channels}, {self.out_channels}, {sizes}, bias={self.bias is not None}"
 
 
 class LipschitzLinear(LipschitzLayer):

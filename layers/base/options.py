@@ -81,3 +81,7 @@ class Configurable(nn.Module, metaclass=_WithAlgorithms):
         for name, size in self.sizes.items():
             value = given.get(name)
             setattr(self, name, positive(name, size(*self.channels) if value is None else value))
+
+    def _stated_sizes(self) -> str:
+        """The sizes as a repr states them, behind other arguments."""
+        return "".join(f", {name}={getattr(self, name)}" for name in self.sizes)

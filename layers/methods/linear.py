@@ -73,7 +73,7 @@ class Linear(Conv2d):
         return super().lipschitz_upper_bound((self.in_features, 1, 1))
 
     def extra_repr(self) -> str:
-        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
+        return f"{self.in_features}, {self.out_features}{self._stated_sizes()}, bias={self.bias is not None}"
 
 
 @cache

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..base.function import Function
-from ..base.layer import CIRCULAR, LIPSCHITZ, ORTHOGONAL, ZEROS
+from ..base.layer import CIRCULAR, LIPSCHITZ, ZEROS
 from .families.spectral import SpectralConv2d, fourier_basis, kernel_gradient, kernel_spectrum
 from .parts.polar import polar_factor, polar_gradient
 from .published.lot import PublishedLOTConv2d
@@ -53,11 +53,6 @@ class LOTConv2d(SpectralConv2d):
     algorithms: ClassVar = {"published": PublishedLOTConv2d}
     padding_modes = (ZEROS, CIRCULAR)
     iterations: int
-
-    @classmethod
-    def promises(cls, kernel_size: int, training: bool) -> str:
-        """Nothing is cropped where the kernel is one pixel."""
-        return ORTHOGONAL if kernel_size == 1 else super().promises(kernel_size, training)
 
     def reset_parameters(self) -> None:
         """Identity and zero bias where the layer is square, else a random orthogonal centre tap and a random bias."""

@@ -18,6 +18,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "standard": ("StandardConv2d", "PublishedStandardConv2d"),
     "aol": ("AOLConv2d", "PublishedAOLConv2d"),
     "bcop": ("BCOPConv2d", "PublishedBCOPConv2d"),
+    "bro": ("BROConv2d", "PublishedBROConv2d"),
     "cayley": ("CayleyConv2d", "PublishedCayleyConv2d"),
     "cpl": ("CPLConv2d", "PublishedCPLConv2d"),
     "lot": ("LOTConv2d", "PublishedLOTConv2d"),

@@ -11,8 +11,8 @@ import pytest
 from lipcost.cli.calibrate import amount
 from lipcost.cli.main import run
 from lipcost.costmodel import Device, find_device
-from lipcost.costmodel.devices import FIGURES
-from lipcost.costmodel.epochs import PARAMETERS, fit_epochs, read_counts
+from lipcost.costmodel.devices.device import FIGURES
+from lipcost.costmodel.devices.fit import PARAMETERS, fit_epochs, read_counts
 
 COUNTS = Path(__file__).parents[2] / "validate" / "data" / "epochs-2h.csv"
 

@@ -32,7 +32,12 @@ KNOWN: dict[tuple[str, str], tuple[Any, Any, str]] = {
         ("b=2 s=6 c_in=4 c_out=4 k=3 mode=inference dtype=bfloat16", "launches", 92, 94),
         ("b=2 s=5 c_in=4 c_out=4 k=3 mode=inference dtype=bfloat16 bias=False", "traffic", 129632, 259556),
         ("b=2 s=5 c_in=4 c_out=4 k=3 mode=inference dtype=bfloat16 bias=False", "launches", 91, 93),
-        ("b=6 s=2 c_in=8 c_out=8 k=3 mode=inference dtype=bfloat16 bias=True eval_iterations=5", "traffic", 120026, 241174),
+        (
+            "b=6 s=2 c_in=8 c_out=8 k=3 mode=inference dtype=bfloat16 bias=True eval_iterations=5",
+            "traffic",
+            120026,
+            241174,
+        ),
         ("b=6 s=2 c_in=8 c_out=8 k=3 mode=inference dtype=bfloat16 bias=True eval_iterations=5", "launches", 57, 59),
     )
 }

@@ -1,17 +1,23 @@
 """Every code block of docs/ runs, in order, and prints what the page says.
 
+A block that starts with a comment that names a file of layers/methods is that file, or a line of the registry; both are
+there for the rest of the page.
+
 ``python tests/docs/test_docs.py`` writes the outputs that differ into the pages, for a change that was meant.
 """
 
 from __future__ import annotations
 
+import ast
 import doctest
 import io
 import re
 import shlex
+import sys
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -20,6 +26,7 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
+FILE = re.compile(r"# (layers/methods/(\w+)\.py)\b")
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#[^)]*)?\)")
 OPTIONS = doctest.ELLIPSIS
 
@@ -33,12 +40,17 @@ class Difference(NamedTuple):
 
 
 def differences(page: Path) -> list[Difference]:
-    """Run a page's blocks in one namespace; a new method that a page registers is gone afterwards."""
-    from lipcost.costmodel import METHODS  # noqa: PLC0415
+    """Run a page's blocks in one namespace; a method and the rules that a page adds are gone afterwards."""
+    from lipcost.costmodel import RULES  # noqa: PLC0415
+    from lipcost.layers.methods import registry  # noqa: PLC0415
 
     text, namespace = page.read_text(encoding="utf-8"), {"__name__": "__main__"}
     found: list[Difference] = []
-    with mock.patch.dict(METHODS):
+    with ExitStack() as stack:
+        for added_to in (registry.CLASSES, RULES._read()):
+            stack.enter_context(mock.patch.dict(added_to))
+        for module in added_modules(text):
+            stack.callback(sys.modules.pop, module, None)
         for block in FENCE.finditer(text):
             first = text.count("\n", 0, block.start(2)) + 1
             run = {"python": run_python, "console": run_console}.get(block[1])
@@ -49,7 +61,11 @@ def differences(page: Path) -> list[Difference]:
 
 
 def run_python(code: str, name: str, first: int, namespace: dict[str, Any]) -> Iterator[Difference]:
-    """A doctest session where there is a prompt, else plain statements."""
+    """A doctest session where there is a prompt, else plain statements or a file."""
+    file = FILE.match(code)
+    if file:
+        add_file(code, *file.groups())
+        return
     if ">>>" not in code:
         exec(compile(code, name, "exec"), namespace)
         return
@@ -69,6 +85,25 @@ def run_python(code: str, name: str, first: int, namespace: dict[str, Any]) -> I
 
     Runner(verbose=False, optionflags=OPTIONS).run(test, out=lambda _: None, clear_globs=False)
     yield from results
+
+
+def added_modules(text: str) -> list[str]:
+    """The modules of the methods that a page adds."""
+    files = (FILE.match(block[2]) for block in FENCE.finditer(text))
+    return [f"lipcost.layers.methods.{file[2]}" for file in files if file and file[2] != "registry"]
+
+
+def add_file(code: str, path: str, module: str) -> None:
+    """Let ``code`` be the text of the file, or of the registry a line of ``CLASSES``."""
+    from lipcost.layers.methods import registry  # noqa: PLC0415
+
+    if module == "registry":
+        registry.CLASSES.update(ast.literal_eval(f"{{{code}}}"))
+        return
+    added = ModuleType(f"{registry.__package__}.{module}")
+    added.__package__ = registry.__package__
+    sys.modules[added.__name__] = added
+    exec(compile(code, path, "exec"), added.__dict__)
 
 
 def run_console(code: str, name: str, first: int, namespace: dict[str, Any]) -> Iterator[Difference]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lipcost.costmodel.devices import FIGURES, Device
+from lipcost.costmodel.devices.device import FIGURES, Device
 from lipcost.validate.calibrate import LAYERS, PEAKS, RATES, STAGES, Inputs, _additions, calibrate
 
 KINDS = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]

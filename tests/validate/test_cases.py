@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lipcost.costmodel import METHODS
-from lipcost.validate.cases import BASE, EDGES, MODES, Case, _accepts, example, grid
+from lipcost.costmodel import METHODS, predict
+from lipcost.validate.cases import BASE, EDGES, MODES, PADDED, Case, example, grid, strided, takes
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -19,11 +19,22 @@ def test_edges_are_there(method: str) -> None:
         "k = 1": lambda c: c.k == 1,
         "k = 5": lambda c: c.k == 5,
         "no bias": lambda c: not c.bias,
-        "published counts": lambda c: not c.options,
-        **{dtype: lambda c, dtype=dtype: c.dtype == dtype for dtype in cls.dtypes},
+        "default counts": lambda c: not c.options,
+        "h < w": lambda c: c.image[0] < c.image[1],
+        "h > w": lambda c: c.image[0] > c.image[1],
+        **{str(dtype): lambda c, dtype=dtype: f"torch.{c.dtype}" == str(dtype) for dtype in cls.dtypes},
     }
-    if cls.options:
-        wanted["other counts"] = lambda c: set(c.options) == set(cls.options)
+    if cls.counts:
+        wanted["other counts"] = lambda c: set(c.options) == set(cls.counts)
+    if cls.even_kernels:
+        wanted["even k"] = lambda c: c.k % 2 == 0
+    for padding in cls.padding_modes[1:]:
+        wanted |= {
+            padding: lambda c, padding=padding: c.padding_mode == padding and c.stride == 1,
+            f"{padding}, stride": lambda c, padding=padding: c.padding_mode == padding and c.stride > 1,
+        }
+    if strided(cls):
+        wanted["stride"] = lambda c: c.stride > 1 and c.padding_mode is None
     if not cls.square:
         wanted |= {"c_in < c_out": lambda c: c.c_in < c.c_out, "c_in > c_out": lambda c: c.c_in > c.c_out}
     if method != "cayley/published":
@@ -42,13 +53,44 @@ def test_draws_depend_on_method_and_seed_alone() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_left_out_is_what_the_layer_refuses(method: str) -> None:
-    for edge in EDGES:
+    for edge in [*EDGES, *({"padding_mode": mode} | edge for edge in PADDED for mode in ("zeros", "circular"))]:
         case = Case(method, **BASE | edge)
-        if _accepts(method, BASE | edge):
-            assert case.layer()(case.input()).shape == (case.b, case.c_out, case.s, case.s)
+        h, w = case.image
+        if takes(method, BASE | edge):
+            shape = (case.b, case.c_out, h // case.stride, w // case.stride)
+            assert case.layer()(case.input()).shape == shape
         else:
-            with pytest.raises(ValueError, match=r"needs|does not work|wraps"):
+            with pytest.raises((TypeError, ValueError), match=r"needs|does not work|wraps|odd|divide|unexpected"):
                 case.layer()
+            with pytest.raises(ValueError):
+                case.predict()
+
+
+def test_a_refusal_says_why() -> None:
+    assert Case("soc", **BASE).refusal() is None
+    assert Case("soc/published", **BASE, stride=2).refusal() == "soc/published has no stride"
+    assert Case("soc/published", **BASE, padding_mode="zeros").refusal() is None  # its own
+    assert Case("soc/published", **BASE, padding_mode="circular").refusal() == (
+        "soc/published has no padding_mode 'circular'"
+    )
+    assert "must be odd" in str(Case("soc", **BASE | {"k": 2}).refusal())
+
+
+def test_a_defect_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(METHODS["aol"], "input_transform", fail)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        takes("aol", BASE)
+
+
+def test_a_case_is_predicted_as_it_is_written() -> None:
+    case = Case("aol", b=2, s=6, w=9, c_in=3, c_out=4, k=2, stride=3, padding_mode="zeros", bias=False)
+    assert str(case) == "aol b=2 h=6 w=9 c_in=3 c_out=4 k=2 stride=3 zeros train float32 no bias"
+    how = {"b": 2, "h": 6, "w": 9, "c_in": 3, "c_out": 4, "k": 2, "stride": 3, "padding_mode": "zeros", "bias": False}
+    assert case.predict() == predict("aol", **how)
+    assert case.input().shape == (2, 3, 6, 9)
 
 
 def test_cpl_has_a_power_vector_of_the_image() -> None:

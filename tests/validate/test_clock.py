@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lipcost.costmodel import Device, predict_network
-from lipcost.costmodel.timing import Seconds
+from lipcost.costmodel.devices.roofline import Seconds
 from lipcost.validate.clock import Clock, StepTime, clock, time_step
 from lipcost.validate.networks import NetworkCase
 

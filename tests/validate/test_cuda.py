@@ -15,8 +15,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from lipcost.costmodel import METHODS, Device, max_batch, predict_network
-from lipcost.costmodel._batch import Batches
-from lipcost.costmodel._workload import workload
+from lipcost.costmodel.networks.workload import workload
+from lipcost.costmodel.planning.batches import Batches
 from lipcost.validate import cuda
 from lipcost.validate._live import prompt_frees
 from lipcost.validate.cases import MODES, Case

@@ -5,7 +5,7 @@ The configurations are drawn anew in every run. Each comparison is an equality; 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -13,14 +13,19 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from lipcost.costmodel import METHODS, Prediction, predict
-from lipcost.layers import LAYERS
+from lipcost.costmodel import METHODS
 from lipcost.validate import measure_flops, measure_memory
+from lipcost.validate.cases import Case, strided
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A configuration for all methods: one that cannot be rectangular takes c_in, one that needs k <= s a smaller k."""
+    """A configuration for all methods; what one of them does not take is put right in its case.
+
+    Attributes:
+        iterations: of the first of the method's counts; the next have one more each.
+        other_padding: whether to take the last of the method's padding modes.
+    """
 
     b: int
     s: int
@@ -30,29 +35,31 @@ class Drawn:
     bias: bool = True
     iterations: int = 3
     dtype: str = "float32"
+    w: int | None = None
+    stride: int = 1
+    other_padding: bool = False
 
-    def predict(self, method: str, mode: Any, in_place: bool = True) -> Prediction:
-        return predict(method, mode=mode, dtype=self._dtype(method), in_place=in_place, **self._config(method))
-
-    def layer(self, method: str) -> tuple[torch.nn.Module, torch.Tensor]:
-        config, dtype = self._config(method), getattr(torch, self._dtype(method))
-        b, s = config.pop("b"), config.pop("s")
-        c_in, c_out, k = config.pop("c_in"), config.pop("c_out"), config.pop("k")
-        layer = LAYERS[method](c_in, c_out, k, dtype=dtype, **config)
-        x = torch.randn(b, c_in, s, s, dtype=dtype)
-        layer(x)  # one training step: CPL's power vector takes the size of the image
-        return layer, x
-
-    def _config(self, method: str) -> dict[str, Any]:
-        k = self.k
-        while not METHODS[method].accepts(self.s, k):
-            k -= 2
-        options = {name: self.iterations + i for i, name in enumerate(METHODS[method].options)}
-        c_out = self.c_in if METHODS[method].square else self.c_out
-        return {"b": self.b, "s": self.s, "c_in": self.c_in, "c_out": c_out, "k": k, "bias": self.bias, **options}
-
-    def _dtype(self, method: str) -> str:
-        return self.dtype if self.dtype in METHODS[method].dtypes else "float64"
+    def case(self, method: str, mode: Any) -> Case:
+        cls = METHODS[method]
+        stride = self.stride if strided(cls) else 1
+        case = Case(
+            method,
+            b=self.b,
+            s=self.s * stride,
+            w=None if self.w is None else self.w * stride,
+            c_in=self.c_in,
+            c_out=self.c_in if cls.square else self.c_out,
+            k=self.k if cls.even_kernels else self.k - 1 + self.k % 2,
+            mode=mode,
+            dtype=self.dtype if getattr(torch, self.dtype) in cls.dtypes else "float64",
+            bias=self.bias,
+            stride=stride,
+            padding_mode=cls.padding_modes[-1] if self.other_padding else None,
+            options={name: self.iterations + i for i, name in enumerate(cls.counts)},
+        )
+        while case.refusal():
+            case = replace(case, k=case.k - 2 if case.k > 2 else 1)
+        return case
 
 
 drawn = st.builds(
@@ -61,10 +68,13 @@ drawn = st.builds(
     s=st.integers(1, 9),
     c_in=st.integers(1, 6),
     c_out=st.integers(1, 6),
-    k=st.sampled_from([1, 3, 5]),
+    k=st.sampled_from([1, 2, 3, 3, 4, 5]),
     bias=st.booleans(),
     iterations=st.integers(1, 4),
     dtype=st.sampled_from(["float32", "float32", "float64", "bfloat16"]),
+    w=st.one_of(st.none(), st.integers(1, 9)),
+    stride=st.sampled_from([1, 1, 2, 3]),
+    other_padding=st.booleans(),
 )
 
 
@@ -80,6 +90,8 @@ def fifty(test: Any) -> Any:
         Drawn(2, 8, 1, 4, 3),
         Drawn(2, 7, 4, 1, 1),
         Drawn(2, 6, 4, 4, 3, iterations=1),
+        Drawn(2, 3, 3, 5, 3, stride=2),
+        Drawn(2, 4, 3, 5, 2, w=5, other_padding=True),
     ]
     for corner in corners:
         test = example(corner)(test)
@@ -92,8 +104,8 @@ def fifty(test: Any) -> Any:
 @fifty
 def test_counts(method: str, mode: Any, config: Drawn) -> None:
     """MACs equal fvcore's; MACs, FLOPs, launches and traffic equal a dispatch-level counter's, forward and backward."""
-    layer, x = config.layer(method)
-    measured, p = measure_flops(layer, x, mode), config.predict(method, mode)
+    case = config.case(method, mode)
+    measured, p = measure_flops(case.layer(), case.input(), mode), case.predict()
     assert p.macs_forward == measured.fvcore_macs
     assert (p.macs_forward, p.macs_backward) == (measured.macs_forward, measured.macs_backward)
     for phase in ("forward", "backward"):
@@ -109,12 +121,12 @@ def test_counts(method: str, mode: Any, config: Drawn) -> None:
 @fifty
 def test_bytes(method: str, mode: Any, config: Drawn) -> None:
     """Saved bytes equal autograd's; peaks equal the profiler's (plain eager) and the live-storage tracker's."""
-    layer, x = config.layer(method)
-    measured, p = measure_memory(layer, x, mode), config.predict(method, mode)
+    case = config.case(method, mode)
+    measured, p = measure_memory(case.layer(), case.input(), mode), case.predict()
     assert p.parameter_bytes == measured.parameter_bytes
     assert p.buffer_bytes == measured.buffer_bytes
     assert p.cache_bytes == measured.cache_bytes
     assert p.saved_bytes == measured.saved_bytes
     assert p.peak_bytes == measured.profiler_peak_bytes
     # Any active dispatch mode makes autograd sum gradients out of place: a branch of the formula, not a tolerance.
-    assert config.predict(method, mode, in_place=False).peak_bytes == measured.tracker_peak_bytes
+    assert case.predict(in_place=False).peak_bytes == measured.tracker_peak_bytes

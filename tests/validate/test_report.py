@@ -17,8 +17,8 @@ import pytest
 
 from lipcost.cli.main import run
 from lipcost.costmodel import Device, NetworkPrediction, Prediction, predict, predict_network
-from lipcost.costmodel.epochs import Count, EpochFit, Fitted
-from lipcost.costmodel.timing import Seconds
+from lipcost.costmodel.devices.fit import Count, EpochFit, Fitted
+from lipcost.costmodel.devices.roofline import Seconds
 from lipcost.validate.calibrate import Progress
 from lipcost.validate.cases import Case
 from lipcost.validate.clock import Clock, StepTime

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .. import layout
+from ..errors import refused
 from ..sizes import as_torch
-from ..table import refused, rule
+from ..table import rule
 from ..tensor import Tensor
 
 

@@ -10,7 +10,9 @@ from math import prod
 from typing import Any
 
 from .. import layout
+from ..errors import Mismatch
 from ..graph import attach
+from ..sizes import fit, halved
 from ..table import rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
@@ -28,18 +30,23 @@ def _convolve(
     count: int, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> Tensor:
     """x (b, c_in, …) with weight (c_out, c_in/g, …): (b, c_out, …) in b·P·c_out·K·c_in/g MACs."""
+    if x.rank != count + 2:
+        raise Mismatch(f"a convolution over {count} axes takes inputs of rank {count + 2}, got shape {x.sizes}")
+    fit(x.sizes[1], weight.sizes[1] * groups, "channels of a convolution's input and kernel")
     kernel = weight.sizes[2:]
     strides, dilations = _each(stride, count), _each(dilation, count)
     if isinstance(padding, str):
         spans = [d * (k - 1) for d, k in zip(dilations, kernel, strict=True)]
         if padding == "same" and any(x.tape.holds(_odd(span)) for span in spans):
-            widths = [w for span in reversed(spans) for w in (span // 2, span - span // 2)]
+            widths = [w for span in reversed(spans) for w in (halved(span), span - halved(span))]
             x, spans = constant_pad(x, widths), [0] * count
-        padding = tuple(span // 2 for span in spans) if padding == "same" else 0
+        padding = tuple(halved(span) for span in spans) if padding == "same" else 0
     out_sides = tuple(
         (n + 2 * p - d * (k - 1) - 1) // s + 1
         for n, p, d, k, s in zip(x.sizes[2:], _each(padding, count), dilations, kernel, strides, strict=True)
     )
+    if any(isinstance(side, int) and side < 1 for side in out_sides):
+        raise Mismatch(f"a kernel of {kernel} is larger than the padded image {x.sizes[2:]}")
     sizes = (x.sizes[0], weight.sizes[0], *out_sides)
     return _convolution(x, weight, bias, sizes, macs=prod(sizes) * prod(weight.sizes[1:]))
 
@@ -53,17 +60,23 @@ def _odd(span: Size) -> Any:
 
 
 @rule("torch.conv1d", "torch.nn.functional.conv1d")
-def conv1d(x: Any, w: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1) -> Any:
+def conv1d(
+    x: Any, w: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1
+) -> Any:
     return _convolve(1, x, w, bias, stride, padding, dilation, groups)
 
 
 @rule("torch.conv2d", "torch.nn.functional.conv2d")
-def conv2d(x: Any, w: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1) -> Any:
+def conv2d(
+    x: Any, w: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1
+) -> Any:
     return _convolve(2, x, w, bias, stride, padding, dilation, groups)
 
 
 @rule("torch.conv3d", "torch.nn.functional.conv3d")
-def conv3d(x: Any, w: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1) -> Any:
+def conv3d(
+    x: Any, w: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1
+) -> Any:
     return _convolve(3, x, w, bias, stride, padding, dilation, groups)
 
 
@@ -80,6 +93,7 @@ def conv_transpose2d(
             _each(output_padding, 2), strict=True,
         )
     )  # fmt: skip
+    fit(x.sizes[1], weight.sizes[0], "channels of a transposed convolution's input and kernel")
     sizes = (x.sizes[0], weight.sizes[1] * groups, *sides)
     return _convolution(x, weight, bias, sizes, macs=prod(x.sizes) * prod(weight.sizes[1:]))
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
+from ..sizes import halved
 from ..table import active, rule
 from ..tape import DType, Shape, Tape
 from ..tensor import Tensor
-from .kernels import Operand
+from .kernels import Operand, strides_for
 
 
 def filled(name: str, tape: Tape, sizes: Shape, dtype: DType) -> Tensor:
@@ -80,15 +81,13 @@ def fftfreq(n: Any, d: float = 1.0, *, dtype: DType = None, **_: Any) -> Tensor:
 
 @rule("torch.fft.rfftfreq", factory=True)
 def rfftfreq(n: Any, d: float = 1.0, *, dtype: DType = None, **_: Any) -> Tensor:
-    return filled("fft_rfftfreq", active(), (n // 2 + 1,), dtype or _default())
+    return filled("fft_rfftfreq", active(), (halved(n) + 1,), dtype or _default())
 
 
 def _like(name: str, kernel: bool = True) -> Any:
     @rule(f"torch.{name}_like")
     def make(x: Tensor, *_: Any, dtype: DType = None, **__: Any) -> Tensor:
-        from .views import _strides_for  # noqa: PLC0415
-
-        out = x.new(x.sizes, dtype, _strides_for(x, None))
+        out = x.new(x.sizes, dtype, strides_for(x))
         if kernel:
             x.tape.kernel(f"{name}_like", "pointwise", [out], flops=0)
         return out
@@ -114,3 +113,15 @@ def _new(name: str, kernel: bool = True) -> Any:
 
 new_empty = _new("empty", kernel=False)
 new_zeros, new_ones, new_full = (_new(name) for name in ("zeros", "ones", "full"))
+
+
+# Initial values are none of a recording's: a module that is built on a tape has none.
+INITIALISATIONS = (
+    "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_", "orthogonal_", "sparse_",
+    "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_",
+)  # fmt: skip
+
+
+@rule(*(f"torch.nn.init.{name}" for name in INITIALISATIONS))
+def initialise(tensor: Tensor, *_: Any, **__: Any) -> Tensor:
+    return tensor

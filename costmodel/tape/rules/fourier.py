@@ -9,15 +9,16 @@ from typing import Any
 
 from .. import layout
 from ..graph import attach
-from ..sizes import same
+from ..sizes import halved, same
 from ..table import rule
 from ..tape import DType, Shape, Size
 from ..tensor import Tensor
+from .copies import to
 from .factories import filled
 from .indexing import written
 from .kernels import in_place
 from .padding import constant_pad
-from .views import narrowed, real, renamed, to
+from .views import narrowed, real, renamed
 
 
 def _transformed(name: str, x: Tensor, sizes: Shape, dtype: DType, axes: Sequence[int], points: Size) -> Tensor:
@@ -27,7 +28,9 @@ def _transformed(name: str, x: Tensor, sizes: Shape, dtype: DType, axes: Sequenc
     if x._strides is not None:
         order = layout.order_of(x.strides)
         outer = [a for a in order if a not in axes]
-        inner = [a for a in order if a in axes[:-1]] + [axes[-1]] if name != "_fft_c2c" else [a for a in order if a in axes]
+        inner = (
+            [a for a in order if a in axes[:-1]] + [axes[-1]] if name != "_fft_c2c" else [a for a in order if a in axes]
+        )
         out._strides = layout.contiguous(out.hints, outer + inner)
     batch = prod(size for a, size in enumerate(sizes) if a not in axes)
     flops = 5 * batch * points * log2(points, exact=x.tape.symbolic)
@@ -79,7 +82,7 @@ def _complex_to_complex(x: Tensor, axes: Sequence[int]) -> Tensor:
 def _real_to_half(x: Tensor, axes: Sequence[int]) -> Tensor:
     """Half the spectrum of a real x; saves x, for its size."""
     tape, sizes, last = x.tape, x.sizes, axes[-1]
-    half = _with(sizes, last, sizes[last] // 2 + 1)
+    half = _with(sizes, last, halved(sizes[last]) + 1)
     out = _transformed("_fft_r2c", x, half, x.dtype.to_complex(), axes, prod(sizes[a] for a in axes))
     complex_dtype = out.dtype
 
@@ -105,7 +108,7 @@ def _half_to_real(z: Tensor, axes: Sequence[int], side: Size) -> Tensor:
     def backward(_: object, g: Tensor) -> list[Tensor]:
         out = _transformed("_fft_r2c", g, half, dtype, axes, points)
         if tape.holds(side > 2):
-            doubled = out.view_of(_with(half, last, side - (side // 2 + 1)), out.strides)
+            doubled = out.view_of(_with(half, last, side - (halved(side) + 1)), out.strides)
             in_place("mul_", doubled)
         return [out]
 
@@ -137,7 +140,7 @@ def irfftn(z: Tensor, s: Any = None, dim: Any = None, norm: str | None = None) -
     axes = _axes(z, dim, s)
     side = 2 * (z.sizes[axes[-1]] - 1) if s is None or (isinstance(s[-1], int) and s[-1] == -1) else s[-1]
     sizes = [*(z.sizes[a] for a in axes[:-1])] if s is None else list(s[:-1])
-    return _half_to_real(_resized(z, [*sizes, side // 2 + 1], axes), axes, side)
+    return _half_to_real(_resized(z, [*sizes, halved(side) + 1], axes), axes, side)
 
 
 @rule("torch.fft.fft2", "torch.fft.ifft2")

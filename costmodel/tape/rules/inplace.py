@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
+from ..errors import refused
 from ..graph import attach
-from ..table import refused, rule
+from ..table import rule
 from ..tensor import Tensor
+from .copies import clone
 from .kernels import Operand, in_place
-from .pointwise import _scaled, div, mul, neg
-from .views import clone
+from .pointwise import div, mul, neg, scaled
 
 Backward = Callable[[Sequence[Tensor], Tensor], "Sequence[Tensor | None]"]
 
@@ -49,13 +50,13 @@ def changed(
 @rule("Tensor.add_", "Tensor.__iadd__")
 def add_(x: Tensor, y: Operand, *, alpha: float = 1) -> Tensor:
     inputs = 1 + (type(y) is Tensor)
-    return changed(x, [y], "add_", lambda _, g: [g, _scaled(g, alpha)][:inputs])
+    return changed(x, [y], "add_", lambda _, g: [g, scaled(g, alpha)][:inputs])
 
 
 @rule("Tensor.sub_", "Tensor.__isub__")
 def sub_(x: Tensor, y: Operand, *, alpha: float = 1) -> Tensor:
     needs = type(y) is Tensor
-    return changed(x, [y], "sub_", lambda _, g: [g, _scaled(neg(g), alpha)] if needs else [g])
+    return changed(x, [y], "sub_", lambda _, g: [g, scaled(neg(g), alpha)] if needs else [g])
 
 
 @rule("Tensor.mul_", "Tensor.__imul__")

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from .. import layout
-from ..sizes import same
-from ..tape import DType, Shape
+from ..sizes import fit, same
+from ..tape import DType, Shape, Size
 from ..tensor import Tensor
 
 Operand = Any  # a Tensor, or a Python number, which torch keeps on the host
@@ -63,6 +63,13 @@ def moved(name: str, tensors: Sequence[Tensor], sizes: Shape, dtype: DType = Non
     return out
 
 
+def by_columns(x: Tensor, sizes: Shape) -> Tensor:
+    """A new tensor like ``x`` whose matrices lie column by column, as LAPACK leaves its results."""
+    rank = len(sizes)
+    order = (*range(rank - 2), rank - 1, rank - 2)
+    return x.new(sizes, strides=layout.contiguous(tuple(map(x.tape.hint, sizes)), order))
+
+
 def image_strides(x: Tensor, sizes: Shape) -> layout.Strides | None:
     """The strides of an image batch of ``sizes`` that a kernel makes of x: channels lie innermost if they do in x."""
     if x._strides is None or not layout.is_channels_last(x.hints, x.strides):
@@ -74,7 +81,14 @@ def broadcast(*shapes: Shape) -> Shape:
     """The common shape of broadcast operands."""
     rank = max(map(len, shapes))
     padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
-    return tuple(next((size for size in sizes if size != 1), 1) for sizes in zip(*padded, strict=True))
+    return tuple(_common(sizes) for sizes in zip(*padded, strict=True))
+
+
+def _common(sizes: Sequence[Size]) -> Size:
+    first, *others = [size for size in sizes if size != 1] or [1]
+    for other in others:
+        fit(first, other, "operands of a pointwise function")
+    return first
 
 
 def fits(sizes: Shape, others: Shape) -> bool:
@@ -100,7 +114,9 @@ def promoted(operands: Sequence[Operand]) -> DType:
 def _promoted(kinds: tuple[Any, ...]) -> DType:
     numbers: dict[Any, Any] = {bool: True, int: 1, float: 1.0, complex: 1j}
     with torch._C.DisableTorchFunction():
-        tensors = [torch.empty((1,) * kind[1], dtype=kind[0], device="meta") for kind in kinds if isinstance(kind, tuple)]
+        tensors = [
+            torch.empty((1,) * kind[1], dtype=kind[0], device="meta") for kind in kinds if isinstance(kind, tuple)
+        ]
         result = tensors[0]
         for other in (*tensors[1:], *(numbers.get(kind, 1) for kind in kinds if not isinstance(kind, tuple))):
             axes = max(result.ndim, getattr(other, "ndim", 0))
@@ -111,3 +127,13 @@ def _promoted(kinds: tuple[Any, ...]) -> DType:
 def real_of(dtype: DType) -> DType:
     """The type of a complex type's parts; a real type itself."""
     return dtype.to_real() if dtype.is_complex else dtype
+
+
+def strides_for(x: Tensor, memory_format: Any = None) -> layout.Strides | None:
+    """The strides of a copy of x: in a memory format, by default in x's own order of the axes."""
+    name = str(memory_format)
+    if name.endswith("channels_last"):
+        return layout.contiguous(x.hints, layout.CHANNELS_LAST)
+    if name.endswith("contiguous") or name.endswith("contiguous_format"):
+        return None
+    return None if x._strides is None else layout.like(x.hints, x.strides)

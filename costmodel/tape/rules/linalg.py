@@ -8,14 +8,17 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..errors import refused
 from ..graph import attach
-from ..table import refused, rule
+from ..sizes import fit
+from ..table import rule
 from ..tape import Size
 from ..tensor import Tensor
-from .kernels import broadcast, fits
+from .copies import contiguous
+from .kernels import broadcast, by_columns, fits
 from .pointwise import add, mul, neg
 from .reductions import sum as sum_over
-from .views import adjoint, conj, contiguous, expand, permute, reshape, squeeze, t, transpose, unsqueeze, view
+from .views import adjoint, conj, expand, permute, reshape, squeeze, t, transpose, unsqueeze, view
 
 
 def _macs(x: Tensor, *sizes: Size) -> Size:
@@ -27,6 +30,7 @@ def _macs(x: Tensor, *sizes: Size) -> Size:
 def mm(a: Tensor, b: Tensor) -> Tensor:
     """(n, m) @ (m, p) in n·m·p MACs."""
     (n, m), p = a.sizes, b.sizes[1]
+    fit(m, b.sizes[0], "columns and rows of a matrix product")
     out = a.new((n, p))
     a.tape.kernel("mm", "matmul", [a, b, out], macs=_macs(a, n, m, p))
     columns = _by_columns(a), _by_columns(b)
@@ -59,6 +63,7 @@ def addmm(added: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float 
     if (beta, alpha) != (1, 1):
         raise refused("addmm with factors")
     (n, m), p = a.sizes, b.sizes[1]
+    fit(m, b.sizes[0], "columns and rows of a matrix product")
     out = a.new((n, p))
     a.tape.kernel("addmm", "matmul", [added, a, b, out], macs=_macs(a, n, m, p))
     columns = _by_columns(a), _by_columns(b)
@@ -78,6 +83,8 @@ def addmm(added: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float 
 def bmm(a: Tensor, b: Tensor) -> Tensor:
     """(count, n, m) @ (count, m, p) in count·n·m·p MACs."""
     (count, n, m), p = a.sizes, b.sizes[2]
+    fit(count, b.sizes[0], "stacks of a matrix product")
+    fit(m, b.sizes[1], "columns and rows of a matrix product")
     out = a.new((count, n, p))
     a.tape.kernel("bmm", "matmul", [a, b, out], macs=_macs(a, count, n, m, p))
 
@@ -94,6 +101,8 @@ def bmm(a: Tensor, b: Tensor) -> Tensor:
 def baddbmm(added: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """β·added + α·(a @ b) in one kernel; the sum is not counted."""
     (count, n, m), p = a.sizes, b.sizes[2]
+    fit(count, b.sizes[0], "stacks of a matrix product")
+    fit(m, b.sizes[1], "columns and rows of a matrix product")
     out = a.new((count, n, p))
     a.tape.kernel("baddbmm", "matmul", [added, a, b, out], macs=_macs(a, count, n, m, p))
     needs = added.requires_grad
@@ -314,7 +323,7 @@ def inv_ex(a: Tensor, *, check_errors: bool = False) -> Inverse:
     Matrix Computations, 4th ed., 3.2 and 3.1).
     """
     tape, m = a.tape, a.sizes[-1]
-    out, info = a.new(a.sizes), a.new(a.sizes[:-2], torch.int32)
+    out, info = by_columns(a, a.sizes), a.new(a.sizes[:-2], torch.int32)
     tape.kernel("linalg_inv_ex", "inverse", [a, out, info], flops=2 * _macs(a, a.elements, m), steps=m)
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
@@ -329,4 +338,3 @@ def inv_ex(a: Tensor, *, check_errors: bool = False) -> Inverse:
 @rule("torch.linalg.inv", "torch.inverse", "Tensor.inverse")
 def inv(a: Tensor) -> Tensor:
     return inv_ex(a)[0]
-

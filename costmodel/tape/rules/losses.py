@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import refused
 from ..graph import attach
-from ..table import refused, rule
+from ..table import rule
 from ..tensor import Tensor
 
 

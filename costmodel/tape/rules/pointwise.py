@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from ..errors import refused
 from ..graph import attach
-from ..table import refused, rule
-from ..tape import Storage, Tape, pinned
+from ..table import rule
 from ..tensor import Tensor
 from .factories import filled
 from .kernels import Operand, broadcast, in_place, pointwise, promoted, real_of
@@ -59,7 +59,7 @@ def add(x: Operand, y: Operand, *, alpha: float = 1) -> Tensor:
         return add(y, x)
     out = pointwise("add", x, y)
     needs = y.requires_grad
-    attach([out], [x, y], [], lambda _, g: [g, _scaled(g, alpha) if needs else None])
+    attach([out], [x, y], [], lambda _, g: [g, scaled(g, alpha) if needs else None])
     return out
 
 
@@ -69,11 +69,12 @@ def sub(x: Operand, y: Operand, *, alpha: float = 1) -> Tensor:
         return unary("sub", x, lambda g, *_: g, "", dtype=promoted((x, y)))
     out = pointwise("sub", x, y)
     needs = y.requires_grad
-    attach([out], [x, y], [], lambda _, g: [g, _scaled(neg(g), alpha) if needs else None])
+    attach([out], [x, y], [], lambda _, g: [g, scaled(neg(g), alpha) if needs else None])
     return out
 
 
-def _scaled(g: Tensor, alpha: float) -> Tensor:
+def scaled(g: Tensor, alpha: float) -> Tensor:
+    """A gradient times a factor, if that is not 1."""
     return g if alpha == 1 else mul(g, alpha)
 
 
@@ -145,7 +146,7 @@ def reciprocal(x: Tensor) -> Tensor:
 
 
 @rule("torch.pow", "Tensor.pow")
-def pow(x: Operand, exponent: Operand) -> Tensor:  # noqa: A001  (torch's name)
+def pow(x: Operand, exponent: Operand) -> Tensor:
     """x to a number's power, which torch differentiates as g · (n · x^(n-1))."""
     if type(x) is not Tensor or type(exponent) is Tensor:
         raise refused("pow with a tensor as its exponent")
@@ -257,7 +258,12 @@ def _masked(g: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return in_place("masked_fill_", out, gt(a, b))
 
 
-@rule("torch.where", "Tensor.where")
+@rule("Tensor.where")
+def where_of(x: Tensor, condition: Tensor, y: Operand) -> Tensor:
+    return where(condition, x, y)
+
+
+@rule("torch.where")
 def where(condition: Tensor, x: Operand, y: Operand) -> Tensor:
     dtype = promoted((x, y))
     tensors = [each for each in (x, y) if type(each) is Tensor]
@@ -265,16 +271,13 @@ def where(condition: Tensor, x: Operand, y: Operand) -> Tensor:
     first = type(x) is Tensor
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
-        tape = g.tape
-        sides = [True, False] if len(needs) > 1 else [first]
-        gradients: list[Tensor | None] = []
-        for side, need in zip(sides, needs, strict=True):
-            none = _number(tape, g.dtype) if need else g
-            gradients.append(_chosen(saved[0], *((g, none) if side else (none, g)), g.dtype) if need else None)
-        return gradients
+        sides = [(g, 0), (0, g)] if len(needs) > 1 else [(g, 0) if first else (0, g)]
+        found = [
+            _chosen(saved[0], *s, g.dtype) if need else None for s, need in reversed([*zip(sides, needs, strict=True)])
+        ]
+        return found[::-1]
 
-    both = [each if type(each) is Tensor else _number(condition.tape, dtype) for each in (x, y)]
-    out = _chosen(condition, *both, dtype)
+    out = _chosen(condition, x, y, dtype)
     attach([out], tensors, [condition], backward)
     return out
 
@@ -283,15 +286,6 @@ def _chosen(condition: Tensor, x: Operand, y: Operand, dtype: Any) -> Tensor:
     """The kernel; it takes a number as a tensor without axes."""
     both = [each if type(each) is Tensor else filled("scalar_tensor", condition.tape, (), dtype) for each in (x, y)]
     return pointwise("where", condition, *both, dtype=dtype)
-
-
-def _number(tape: Tape, dtype: Any) -> Tensor:
-    """A number as a tensor without axes; but under a dispatch mode it is one of the host's, in no figure of memory."""
-    if not tape.in_place:
-        return filled("scalar_tensor", tape, (), dtype)
-    out = Tensor(tape, (), dtype, pinned(Storage(0)))
-    tape.kernel("scalar_tensor", "pointwise", [out], flops=0)
-    return out
 
 
 @rule("torch.masked_fill", "Tensor.masked_fill")
@@ -314,7 +308,7 @@ def clamp_min(x: Tensor, least: Operand) -> Tensor:
 
 
 @rule("torch.clamp", "Tensor.clamp", "torch.clip", "Tensor.clip")
-def clamp(x: Tensor, min: Operand = None, max: Operand = None, *, name: str = "clamp") -> Tensor:  # noqa: A002
+def clamp(x: Tensor, min: Operand = None, max: Operand = None, *, name: str = "clamp") -> Tensor:
     if type(min) is Tensor or type(max) is Tensor:
         raise refused("clamp with tensors as its bounds")
     bounds = [bound for bound in (min, max) if bound is not None]

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from .. import layout
+from ..errors import refused
 from ..graph import attach
-from ..table import refused, rule
+from ..table import rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
 from .convolution import _each

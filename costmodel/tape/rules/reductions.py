@@ -7,18 +7,19 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..errors import refused
 from ..graph import attach
-from ..table import refused, rule
+from ..table import rule
 from ..tape import DType
 from ..tensor import Tensor
 from .factories import filled
-from .kernels import in_place, pointwise, real_of, reduced, reduction
+from .kernels import in_place, real_of, reduced, reduction
 from .pointwise import div, eq, mul
-from .views import expand, reshape, view
+from .views import expand, view
 
 
 @rule("torch.sum", "Tensor.sum")
-def sum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType = None) -> Tensor:  # noqa: A001
+def sum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType = None) -> Tensor:
     axes, before = x.axes(dim), x.sizes
     kept, sizes = reduced(before, axes, keepdim)
     out = reduction("sum", x, sizes, dtype or _summed(x.dtype))
@@ -87,13 +88,13 @@ def _extremum(name: str) -> Any:
     return extremum
 
 
-max, min = _extremum("max"), _extremum("min")  # noqa: A001
+max, min = _extremum("max"), _extremum("min")
 
 
 def _over_axis(name: str, x: Tensor, axis: int, keepdim: bool) -> tuple[Tensor, Tensor]:
     """The extremum over an axis; saves where each was found, in 8 bytes."""
     tape, before = x.tape, x.sizes
-    kept, sizes = reduced(before, (axis,), keepdim)
+    _, sizes = reduced(before, (axis,), keepdim)
     out, indices = x.new(sizes), x.new(sizes, torch.int64)
     tape.kernel(name, "pointwise", [x, out, indices], flops=x.elements)
 
@@ -108,9 +109,7 @@ def _over_axis(name: str, x: Tensor, axis: int, keepdim: bool) -> tuple[Tensor, 
 
 
 @rule("torch.linalg.vector_norm", "torch.norm", "Tensor.norm", "torch.functional.norm")
-def norm(
-    x: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: DType = None, *, ord: Any = 2  # noqa: A002
-) -> Tensor:
+def norm(x: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: DType = None, *, ord: Any = 2) -> Tensor:
     """The Euclidean norm over axes, all by default."""
     if p not in (2, None, "fro") or ord not in (2, None) or dtype not in (None, x.dtype):
         raise refused(f"a norm of order {p if p not in (2, None) else ord}")
@@ -128,6 +127,3 @@ def norm(
     out = reduction("linalg_vector_norm", x, sizes, real_of(x.dtype))
     attach([out], [x], [x, out], backward)
     return out
-
-
-__all__ = ["pointwise", "reshape"]

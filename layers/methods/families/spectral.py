@@ -11,7 +11,7 @@ from torch import Tensor
 from ...base.checks import FFT_FLOATS
 from ...base.conv2d import Conv2d
 from ...base.function import Function
-from ...base.layer import ZEROS
+from ...base.layer import CIRCULAR, ORTHOGONAL, ZEROS
 from ..parts.convolution import correlate
 from ..parts.norms import largest_norm
 
@@ -28,9 +28,16 @@ class SpectralConv2d(Conv2d):
     depends_on_size = True
     even_kernels = True
 
+    @classmethod
+    def promises(cls, kernel_size: int, training: bool) -> str:
+        """Nothing is cropped where the kernel is one pixel: with any padding the layer is what the matrix is."""
+        matrix_is_orthogonal = CIRCULAR in cls.orthogonal_paddings
+        return ORTHOGONAL if kernel_size == 1 and matrix_is_orthogonal else super().promises(kernel_size, training)
+
     def parameter_transform(self, size: tuple[int, ...]) -> tuple[Tensor]:
         if self.kernel_size == 1:
-            return (self._matrices((1, 1)).reshape(self.weight.shape),)
+            c_in, c_out = self.channels
+            return (self._matrices((1, 1)).reshape(c_out, c_in, 1, 1),)
         h, w = (side + self._padding for side in size)
         return (self._matrices((h, w)),)
 

@@ -14,7 +14,7 @@ from typing import Any
 import sympy
 
 from lipcost.costmodel import METHODS, OPTIMIZERS, QUANTITIES, evaluate, formula, predict, predict_network
-from lipcost.validate.cases import BASE, EDGES, MODES, _draws
+from lipcost.validate.cases import BASE, EDGES, MODES, draws
 
 HERE = Path(__file__).parent
 SEED = 72159  # of all draws; validate measures others
@@ -62,11 +62,12 @@ def layer_fields(method: str, **settings: Any) -> dict[str, Any] | None:
 def layer_settings(method: str) -> Iterator[dict[str, Any]]:
     """Edge cases, larger ones, and draws until the method has taken enough."""
     yield from (BASE | edge for edge in EDGES)
-    yield from (BASE | dict.fromkeys(METHODS[method].options, t) for t in (1, 2))
+    yield from (BASE | dict.fromkeys(METHODS[method].counts, t) for t in (1, 2))
     yield from LARGER
     taken = 0
-    for draw in _draws(method, SEED):
-        settings = {key: value for key, value in draw.items() if key != "options"} | draw["options"]
+    for draw in draws(method, SEED):
+        given = {key: value for key, value in draw.items() if value is not None}
+        settings = {key: value for key, value in given.items() if key != "options"} | draw["options"]
         yield settings
         taken += layer_fields(method, **settings) is not None
         if taken == DRAWS:
@@ -113,7 +114,7 @@ def network_settings(method: str) -> Iterator[dict[str, Any]]:
         yield small | {"b": 2, "mode": mode, "dtype": "bfloat16"}
         yield small | {"b": 3, "mode": mode, "s": 64, "c_in": 2, "classes": 7}
         yield small | {"b": 3, "mode": mode, "in_place": False}
-        yield small | {"b": 3, "mode": mode, **dict.fromkeys(METHODS[method].options, 2)}
+        yield small | {"b": 3, "mode": mode, **dict.fromkeys(METHODS[method].counts, 2)}
         yield from ({"network": "TConvNetXS", "b": b, "mode": mode} for b in (2, 256))
         yield {"network": "ConvNetM", "b": 2, "mode": mode, "dtype": "float64"}
 
@@ -141,7 +142,7 @@ def points(method: str, rectangular: bool) -> dict[str, list[int]]:
         k = rng.choice([k for k in (1, 3, 5, 7, 9, 13) if METHODS[method].accepts(s, k)])
         c_out = c if METHODS[method].square or rng.random() < 0.2 else draw(3, 70)
         channels = {"c_in": c, "c_out": c_out} if rectangular else {"c": c}
-        counts = {count: draw(3, 9) for count in METHODS[method].options}
+        counts = {count: draw(3, 9) for count in METHODS[method].counts}
         row = {"b": draw(4, 300), "s": s, **channels, "k": k, **counts}
         rows += [row] if row not in rows else []
     return {column: [row[column] for row in rows] for column in rows[0]}

@@ -41,7 +41,7 @@ class Of(nn.Module):
 
 
 class Images(nn.Module):
-    """A network behind a change of how its input lies, which both measurement and recording see."""
+    """A network behind a change of how its input lies."""
 
     def __init__(self, layer: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -63,7 +63,8 @@ class Case(NamedTuple):
 
 POINTWISE: dict[str, Callable[..., Any]] = {
     "relu": F.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "gelu": F.gelu, "silu": F.silu, "elu": F.elu,
-    "leaky_relu": F.leaky_relu, "hardtanh": F.hardtanh, "relu6": F.relu6, "selu": F.selu, "celu": F.celu, "mish": F.mish,
+    "leaky_relu": F.leaky_relu, "hardtanh": F.hardtanh, "relu6": F.relu6, "selu": F.selu, "celu": F.celu,
+    "mish": F.mish,
     "softplus": F.softplus, "hardswish": F.hardswish, "hardsigmoid": F.hardsigmoid, "softshrink": F.softshrink,
     "hardshrink": F.hardshrink, "threshold": lambda x: F.threshold(x, 0.1, 0.0), "logsigmoid": F.logsigmoid,
     "glu": lambda x: F.glu(x, 1), "softsign": F.softsign, "tanhshrink": F.tanhshrink, "neg": torch.neg,
@@ -82,7 +83,9 @@ IN_PLACE: dict[str, Callable[..., Any]] = {
     "elu_": lambda x: F.elu(2 * x, inplace=True), "hardtanh_": lambda x: F.hardtanh(2 * x, inplace=True),
     "relu6_": lambda x: F.relu6(2 * x, inplace=True), "celu_": lambda x: F.celu(2 * x, inplace=True),
     "silu_": lambda x: F.silu(2 * x, inplace=True), "mish_": lambda x: F.mish(2 * x, inplace=True),
-    "hardswish_": lambda x: F.hardswish(2 * x, inplace=True), "sigmoid_": lambda x: (2 * x).sigmoid_(), "tanh_": lambda x: (2 * x).tanh_(), "add_": lambda x: (2 * x).add_(x),
+    "hardswish_": lambda x: F.hardswish(2 * x, inplace=True),
+    "sigmoid_": lambda x: (2 * x).sigmoid_(), "tanh_": lambda x: (2 * x).tanh_(),
+    "add_": lambda x: (2 * x).add_(x),
     "sub_": lambda x: (2 * x).sub_(x), "mul_": lambda x: (2 * x).mul_(3), "div_": lambda x: (2 * x).div_(3),
     "dropout_": lambda x: F.dropout(2 * x, 0.3, inplace=True),
 }  # fmt: skip
@@ -142,7 +145,7 @@ CASES: dict[str, Case] = {
     "linear": Case(F.linear, ROWS, ((5, 6), (5,))),
     "linear of a stack": Case(F.linear, STACK, ((5, 6), (5,))),
     "linear without bias": Case(F.linear, IMAGES, ((5, 6),)),
-    "mv": Case(lambda x, v: torch.mv(x, v), ROWS, ((6,),)),
+    "mv": Case(torch.mv, ROWS, ((6,),)),
     "vector": Case(lambda x, v: x @ v, IMAGES, ((6,),)),
     "vector first": Case(lambda x, v: v @ x, ROWS, ((3,),)),
     "vector before a stack": Case(lambda x, v: v @ x, STACK, ((4,),)),
@@ -218,8 +221,10 @@ def measured(net: nn.Module, x: Tensor, mode: Any) -> dict[str, Any]:
     """As measured."""
     memory, flops = measure_memory(net, x, mode), measure_flops(net, x, mode)
     figures: dict[str, Any] = {
-        "tracker_peak": memory.tracker_peak_bytes, "profiler_peak": memory.profiler_peak_bytes, "saved": memory.saved_bytes,
-    }  # fmt: skip
+        "tracker_peak": memory.tracker_peak_bytes,
+        "profiler_peak": memory.profiler_peak_bytes,
+        "saved": memory.saved_bytes,
+    }
     for phase in ("forward", "backward"):
         figures[f"macs_{phase}"] = getattr(flops, f"macs_{phase}")
         figures[f"flops_{phase}"] = round(sum(getattr(flops, f"flops_{phase}").values()))

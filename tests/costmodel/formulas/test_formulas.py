@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from functools import cache
+from itertools import count, product
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import sympy
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lipcost.costmodel import METHODS, QUANTITIES, evaluate, formula, predict
-from lipcost.costmodel._symbols import C_IN, C_OUT, B, C, K, S, option_symbol
+from lipcost.costmodel.formulas.symbols import C_IN, C_OUT, B, C, K, S, option_symbol
+from lipcost.layers import StandardConv2d
+from lipcost.layers.methods import registry
+from lipcost.validate.cases import takes
 
 BYTES = tuple(q for q in QUANTITIES if q.endswith("_bytes"))
+
+
+def sizes(s: int, k: int) -> dict[str, int]:
+    return {"b": 1, "s": s, "c_in": 1, "c_out": 1, "k": k}
 
 
 @st.composite
 def configurations(draw: st.DrawFn, method: str) -> dict[str, int]:
     s = draw(st.integers(1, 40))
-    k = draw(st.sampled_from([k for k in (1, 3, 5, 7, 9, 13) if METHODS[method].accepts(s, k)]))
+    k = draw(st.sampled_from([k for k in (1, 3, 5, 7, 9, 13) if takes(method, sizes(s, k))]))
     c_in = draw(st.integers(1, 70))
     c_out = c_in if METHODS[method].square or draw(st.booleans()) else draw(st.integers(1, 70))
-    counts = {name: draw(st.integers(1, 9)) for name in METHODS[method].options}
+    counts = {name: draw(st.integers(1, 9)) for name in METHODS[method].counts}
     return {"b": draw(st.integers(1, 300)), "s": s, "c_in": c_in, "c_out": c_out, "k": k, **counts}
 
 
 @cache
 def function(method: str, quantity: str, mode: str, rectangular: bool, **kwargs: Any) -> Any:
     """The formula as a function of plain Python numbers."""
-    names = [B, S, C, C_IN, C_OUT, K, *(option_symbol(name) for name in METHODS[method].options)]
+    names = [B, S, C, C_IN, C_OUT, K, *(option_symbol(name) for name in METHODS[method].counts)]
     expression = formula(method, quantity, mode=mode, rectangular=rectangular, **kwargs)
     return sympy.lambdify(names, expression, [{"Max": max}, "math"])
 
@@ -68,9 +80,9 @@ def test_parts_add_up(method: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
 @pytest.mark.parametrize("method", METHODS)
 def test_formula_in_other_widths(method: str, dtype: str) -> None:
-    if dtype not in METHODS[method].dtypes:
+    if getattr(torch, dtype) not in METHODS[method].dtypes:
         pytest.skip(f"{method} has no {dtype}")
-    config = {"b": 3, "s": 9, "c_in": 5, "c_out": 5, "k": 3, **METHODS[method].options}
+    config = {"b": 3, "s": 9, "c_in": 5, "c_out": 5, "k": 3, **METHODS[method].counts}
     p = predict(method, dtype=dtype, bias=False, **config)
     for quantity in BYTES:
         assert value(method, quantity, "train", config, dtype=dtype, bias=False) == getattr(p, quantity)
@@ -132,7 +144,7 @@ def test_any_numbers_can_be_put_in(method: str, data: st.DataObject) -> None:
     config["b"] *= data.draw(st.sampled_from([1, 10**9]))
     if data.draw(st.booleans()):
         config["s"] = max(config["k"], 3)
-    names = {"k"} if METHODS[method].unrolled else set()
+    names = {"k"} if method.startswith("bcop") else set()  # a loop over k, which takes several recordings
     names |= data.draw(st.sets(st.sampled_from([name for name in config if name not in ("c_in", "c_out")])))
     if not METHODS[method].square:
         names |= data.draw(st.sets(st.sampled_from(["c_in", "c_out"])))
@@ -164,7 +176,7 @@ def test_a_maximum_changes_hands_beyond_small_sizes() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_only_the_named_symbols_appear(method: str) -> None:
-    allowed = {B, S, C, K, *(option_symbol(name) for name in METHODS[method].options)}
+    allowed = {B, S, C, K, *(option_symbol(name) for name in METHODS[method].counts)}
     for quantity in QUANTITIES:
         assert formula(method, quantity).free_symbols <= allowed
 
@@ -197,3 +209,155 @@ def test_images_that_only_a_1x1_kernel_fits() -> None:
     for s in (1, 2):
         number = formula("cayley/published", "peak_bytes", s=s).subs({B: 2, C: 3, K: 1})
         assert number == predict("cayley/published", b=2, s=s, c=3, k=1).peak_bytes
+
+
+# Strides, paddings, even kernels, any image
+
+OWN = [method for method in METHODS if not method.endswith("/published")]
+PLACED = ("macs_forward", "launches_backward", "saved_bytes", "peak_bytes")
+
+
+def at(expression: sympy.Expr, **point: int) -> int:
+    """The value of a formula; what is no symbol of it does not matter."""
+    return int(expression.subs({x: point[x.name] for x in expression.free_symbols}))
+
+
+@pytest.mark.parametrize("mode", ["train", "inference"])
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("method", OWN)
+def test_a_stride_and_a_padding(method: str, padding: int, mode: Any) -> None:
+    cls = METHODS[method]
+    how = {"stride": 2, "padding_mode": cls.padding_modes[padding], "mode": mode}
+    for quantity in PLACED:
+        expression = formula(method, quantity, k=3, **how)
+        for b, s, c in ((1, 2, 1), (3, 4, 2), (2, 10, 5), (40, 6, 1), (1, 32, 7)):
+            p = predict(method, b=b, s=s, c=c, **how)
+            assert at(expression, b=b, s=s, c=c, **cls.counts) == getattr(p, quantity), (quantity, b, s, c)
+
+
+@pytest.mark.parametrize("method", OWN)
+def test_a_stride_and_other_channels(method: str) -> None:
+    """Where the larger number of channels counts: four times as many go in as the image has."""
+    cls = METHODS[method]
+    for quantity in PLACED:
+        expression = formula(method, quantity, stride=2, k=3, rectangular=True)
+        for c_in, c_out in ((1, 2), (2, 8), (2, 9), (5, 3), (4, 4), (1, 4)):
+            p = predict(method, b=3, s=6, c_in=c_in, c_out=c_out, stride=2)
+            got = at(expression, b=3, s=6, c_in=c_in, c_out=c_out, **cls.counts)
+            assert got == getattr(p, quantity), (quantity, c_in, c_out)
+
+
+@pytest.mark.parametrize("method", [method for method in OWN if METHODS[method].even_kernels])
+def test_an_even_kernel(method: str) -> None:
+    cls = METHODS[method]
+    for k, quantity in product((2, 4), PLACED):
+        expression = formula(method, quantity, k=k)
+        for b, s, c in ((1, 2, 1), (2, 5, 3), (30, 8, 4), (1, 33, 2)):
+            p = predict(method, b=b, s=s, c=c, k=k)
+            assert at(expression, b=b, s=s, c=c, **cls.counts) == getattr(p, quantity), (quantity, b, s, c, k)
+            assert evaluate(method, quantity, b=b, s=s, c=c, k=k) == getattr(p, quantity)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_image_that_is_no_square(method: str) -> None:
+    cls = METHODS[method]
+    for (h, w), quantity in product(((5, 8), (9, 4)), PLACED):
+        expression = formula(method, quantity, h=h, w=w, k=3)
+        for b, c in ((1, 1), (4, 3), (50, 2)):
+            p = predict(method, b=b, h=h, w=w, c=c)
+            assert at(expression, b=b, c=c, **cls.counts) == getattr(p, quantity), (quantity, b, c)
+
+
+# What a formula assumes, it checks
+
+
+NUMBER = count(1)
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Adds a method to the registry: a standard convolution that does something to its kernel first."""
+
+    def add(transform: Callable[[Any, Any], Any], **attributes: Any) -> str:
+        name = f"made-up-{next(NUMBER)}"  # formulas are remembered by the method's name
+
+        def parameter_transform(self: Any, size: Any) -> Any:
+            return (transform(self, self.weight),)
+
+        body = {"name": name, "title": name, "parameter_transform": parameter_transform, **attributes}
+        module = ModuleType(name)
+        module.Made = type("Made", (StandardConv2d,), body)  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, f"lipcost.layers.methods.{name}", module)
+        monkeypatch.setitem(registry.CLASSES, name, ("Made",))
+        return name
+
+    return add
+
+
+def times(number: int, w: torch.Tensor) -> torch.Tensor:
+    for _ in range(number):
+        w = w * 2
+    return w
+
+
+def test_a_count_that_enters_linearly(made_up: Callable[..., str]) -> None:
+    name = made_up(lambda self, w: times(2 * self.rounds + 1, w), counts={"rounds": 4})
+    expression = formula(name, "launches_forward", k=3)
+    assert sympy.expand(expression - 2 * option_symbol("rounds")).is_Integer
+    for rounds in (1, 2, 5, 11):
+        assert at(expression, rounds=rounds) == predict(name, b=2, s=5, c=3, rounds=rounds).launches_forward
+
+
+@pytest.mark.parametrize("number", [lambda n: n * n, lambda n: n // 2, lambda n: 2**n], ids=["square", "half", "power"])
+def test_a_count_that_does_not_is_an_error(number: Callable[[int], int], made_up: Callable[..., str]) -> None:
+    name = made_up(lambda self, w: times(number(self.rounds), w), counts={"rounds": 4})
+    with pytest.raises(ValueError, match=f"launches_forward of {name} is not linear in rounds; give numbers for these"):
+        formula(name, "launches_forward", k=3)
+    given = formula(name, "launches_forward", k=3, rounds=5)
+    assert given == predict(name, b=2, s=5, c=3, rounds=5).launches_forward
+
+
+def test_counts_that_multiply_each_other_are_an_error(made_up: Callable[..., str]) -> None:
+    name = made_up(lambda self, w: times(self.rounds * self.turns, w), counts={"rounds": 4, "turns": 3})
+    with pytest.raises(ValueError, match="is not linear in rounds, turns; give numbers for these"):
+        formula(name, "launches_forward", k=3)
+    one = formula(name, "launches_forward", k=3, turns=2)
+    assert at(one, rounds=7) == predict(name, b=2, s=5, c=3, rounds=7, turns=2).launches_forward
+
+
+def test_a_loop_over_the_kernel_is_a_polynomial(made_up: Callable[..., str]) -> None:
+    name = made_up(lambda self, w: times(self.kernel_size**3, w))
+    expression = formula(name, "launches_forward")
+    for k in (1, 3, 5, 9, 15):
+        assert at(expression, k=k) == predict(name, b=2, s=20, c=3, k=k).launches_forward
+
+
+def test_a_loop_that_is_no_polynomial_of_degree_three_is_an_error(made_up: Callable[..., str]) -> None:
+    name = made_up(lambda self, w: times(self.kernel_size**4, w))
+    with pytest.raises(ValueError, match="no polynomial in k; give a number for it"):
+        formula(name, "launches_forward")
+    assert formula(name, "launches_forward", k=5) == predict(name, b=2, s=20, c=3, k=5).launches_forward
+
+
+def test_a_size_of_the_method_s_own_is_a_symbol(made_up: Callable[..., str]) -> None:
+    """A factor (c_out, rank) of which the product with itself meets the kernel."""
+
+    def register(self: Any, factory: Any, bias: bool) -> None:
+        StandardConv2d._register(self, factory, bias)
+        self.factor = torch.nn.Parameter(torch.zeros(self.out_channels, self.rank, **factory))
+
+    def transform(self: Any, w: torch.Tensor) -> torch.Tensor:
+        return ((self.factor @ self.factor.mT) @ w.flatten(1)).reshape(w.shape)
+
+    sizes = {"rank": lambda c_in, c_out: max(1, c_out // 2)}
+    name, rank = made_up(transform, sizes=sizes, _register=register), option_symbol("rank")
+    assert sympy.expand(formula(name, "parameter_bytes", k=3) - 4 * (9 * C**2 + C * rank + C)) == 0
+    part = formula(name, "macs_forward", k=3, part="parameter")
+    assert sympy.expand(part - (C**2 * rank + 9 * C**3)) == 0
+    for quantity in PLACED:
+        expression = formula(name, quantity, k=3)
+        for own, c in ((1, 4), (2, 5), (7, 3), (40, 1)):
+            p = predict(name, b=2, s=6, c=c, rank=own)
+            assert at(expression, b=2, s=6, c=c, rank=own) == getattr(p, quantity), (quantity, own, c)
+    assert predict(name, b=2, s=6, c=8).options == {"rank": 4}
+    assert formula(name, "parameter_bytes", k=3, rank=3) == 4 * (9 * C**2 + 4 * C)

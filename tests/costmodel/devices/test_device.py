@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipcost.costmodel.devices import DEVICES, FIGURES, Basis, Device, Figure, find_device
+from lipcost.costmodel.devices.device import DEVICES, FIGURES, Basis, Device, Figure, find_device
 
 SHIPPED = "a100-40, a100-80, h100, h200, rtx3090, rtx4090, t4, v100-16, v100-32"
 PEAKS = {
@@ -216,7 +216,7 @@ def test_a_device_in_memory_is_checked_too() -> None:
 
 def test_needs_the_standard_library_alone() -> None:
     code = (
-        "import sys; from lipcost.costmodel.devices import find_device; find_device('h100'); "
+        "import sys; from lipcost.costmodel.devices.device import find_device; find_device('h100'); "
         "print([m for m in ('torch', 'numpy', 'sympy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -6,7 +6,7 @@ import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipcost.costmodel.formatting import column, polynomial, readable, unit
+from lipcost.costmodel.text import column, polynomial, readable, unit
 
 
 def test_units_follow_the_quantity() -> None:

@@ -24,8 +24,8 @@ from lipcost.costmodel import (
     plan,
     predict_network,
 )
-from lipcost.costmodel._batch import Batches
-from lipcost.costmodel._workload import workload
+from lipcost.costmodel.networks.workload import workload
+from lipcost.costmodel.planning.batches import Batches
 
 CHEAP: dict[str, dict[str, int]] = {  # fewer iterations: the same program in less time
     "bcop": {"iterations": 1},
@@ -50,10 +50,12 @@ def with_memory(memory: int, rounding: int = 512) -> Device:
     return GPU.with_figures("estimated", "made up", memory=memory, reserved=0, rounding=rounding)
 
 
+on_gpu = partial(workload, foreach=True)  # all parameters at once, as torch does there
+
+
 def peak(b: int, method: str, *, rounding: int = 1, **how: Any) -> int:
     """Of a recording with this very batch size."""
-    task = workload("XS", method, with_memory(1, rounding), **CHEAP.get(method, {}), **how)
-    return task.record(b).peak(rounding)
+    return on_gpu("XS", method, **CHEAP.get(method, {}), **how).record(b).peak(rounding)
 
 
 # The largest batch
@@ -82,7 +84,7 @@ def test_max_batch_fits_and_one_more_does_not(
 @pytest.mark.parametrize(("mode", "rounding"), [("train", 512), ("inference", 1)])
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_one_image_or_none(method: str, mode: str, rounding: int) -> None:
-    task = workload("XS", method, GPU, mode=mode, width=4, **CHEAP.get(method, {}))
+    task = on_gpu("XS", method, mode=mode, width=4, **CHEAP.get(method, {}))
     one, two = (task.record(b).peak(rounding) for b in (1, 2))
     assert one < two
     batches = Batches(task)
@@ -132,7 +134,7 @@ def test_max_batch_of_a_module() -> None:
 def test_batches_are_what_a_recording_is(*, method: str, mode: str, b: int, rounding: int, width: int) -> None:
     device = GPU.with_figures("estimated", "made up", loading=1e-6)
     how: dict[str, Any] = {"mode": mode, "width": width, **CHEAP.get(method, {})}
-    task = workload("XS", method, device, **how)
+    task = on_gpu("XS", method, **how)
     batches = Batches(task)
     assert batches.peak(b, rounding) == task.record(b).peak(rounding)
     direct = predict_network("XS", method, b=b, device=device, **how)
@@ -188,7 +190,7 @@ def test_no_width_is_less_than_images_and_classes_need(how: dict[str, int], leas
         return predict_network("XS", "standard", b=2, width=width, **how).peak_bytes
 
     if least > 2:
-        with pytest.raises(ValueError, match="takes inputs of"):
+        with pytest.raises(ValueError, match=r"takes \(b, c"):
             bytes_of(least - 2)
     memory, more = bytes_of(least), bytes_of(least + 6)
     widths = [largest_width("XS", "standard", size, b=2, **how) for size in (memory - 1, memory, more - 1, more)]
@@ -224,7 +226,7 @@ def test_a_plan_is_what_the_single_questions_answer() -> None:
     assert sorted(p.method for p in plans) == ["aol", "cpl", "lot"]
     for p in plans:
         direct = predict_network("XS", p.method, b=100, device=device, **how)
-        allocated = workload("XS", p.method, device, **how).record(100).peak(512)
+        allocated = on_gpu("XS", p.method, **how).record(100).peak(512)
         assert (p.b, p.peak_bytes, p.allocated_bytes) == (100, direct.peak_bytes, allocated)
         assert p.max_batch == max_batch("XS", p.method, device=device, **how)
         assert p.fits is (allocated <= 40 * 2**20) is (p.max_batch >= 100)
@@ -285,9 +287,7 @@ def test_lot_does_not_fit_on_a_small_device() -> None:
     assert (aol.method, aol.fits, lot.method, lot.fits) == ("aol", True, "lot/published", False)
     there = int(t4["memory"] - t4["reserved"])
     assert lot.allocated_bytes > there > aol.allocated_bytes
-    assert (
-        workload("ConvNetM", "lot/published", t4).record(1).peak(512) > there
-    )  # its transformed weights alone are too much
+    assert on_gpu("ConvNetM", "lot/published").record(1).peak(512) > there  # its transformed weights alone are too much
     assert_reason(lot, there, "not even one image fits")
 
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lipcost.costmodel import METHODS, Device, predict_network
-from lipcost.costmodel._tape import Operation
-from lipcost.costmodel.devices import FIGURES, FORMAT
-from lipcost.costmodel.timing import Seconds, Work, bounds, rate, seconds, tally
+from lipcost.costmodel.devices.device import FIGURES, FORMAT
+from lipcost.costmodel.devices.roofline import Seconds, Work, bounds, rate, seconds, tally
+from lipcost.costmodel.tape import Operation
 
 VALUES = {
     "bandwidth": 2.0**30,
