@@ -23,7 +23,8 @@ Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
     "activations", "attributes", "convolution", "copies", "factories", "factorisations", "fourier", "indexing",
-    "inplace", "joining", "linalg", "losses", "normalisation", "padding", "pointwise", "pooling", "random", "reductions", "views",
+    "inplace", "joining", "linalg", "losses", "normalisation", "padding", "pointwise", "pooling",
+    "random", "reductions", "views",
 )  # fmt: skip
 
 
