@@ -10,7 +10,7 @@ from ..sizes import halved
 from ..table import active, rule
 from ..tape import DType, Shape, Tape
 from ..tensor import Tensor
-from .kernels import Operand
+from .kernels import Operand, strides_for
 
 
 def filled(name: str, tape: Tape, sizes: Shape, dtype: DType) -> Tensor:
@@ -87,9 +87,7 @@ def rfftfreq(n: Any, d: float = 1.0, *, dtype: DType = None, **_: Any) -> Tensor
 def _like(name: str, kernel: bool = True) -> Any:
     @rule(f"torch.{name}_like")
     def make(x: Tensor, *_: Any, dtype: DType = None, **__: Any) -> Tensor:
-        from .views import _strides_for  # noqa: PLC0415
-
-        out = x.new(x.sizes, dtype, _strides_for(x, None))
+        out = x.new(x.sizes, dtype, strides_for(x))
         if kernel:
             x.tape.kernel(f"{name}_like", "pointwise", [out], flops=0)
         return out

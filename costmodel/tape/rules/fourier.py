@@ -13,11 +13,12 @@ from ..sizes import halved, same
 from ..table import rule
 from ..tape import DType, Shape, Size
 from ..tensor import Tensor
+from .copies import to
 from .factories import filled
 from .indexing import written
 from .kernels import in_place
 from .padding import constant_pad
-from .views import narrowed, real, renamed, to
+from .views import narrowed, real, renamed
 
 
 def _transformed(name: str, x: Tensor, sizes: Shape, dtype: DType, axes: Sequence[int], points: Size) -> Tensor:

@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from .. import layout
 from ..errors import refused
 from ..graph import attach
 from ..table import rule
 from ..tape import Size
 from ..tensor import Tensor
-from .kernels import moved, pointwise
+from .factories import filled
+from .kernels import pointwise
 from .views import narrowed, select, unsqueeze
 
 
@@ -82,6 +82,11 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
         raise refused("writing a number into a part of a tensor")
 
 
+@rule("Tensor.copy_")
+def copy_(x: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
+    return written(x, source)
+
+
 def written(x: Tensor, source: Tensor) -> Tensor:
     """``x.copy_(source)``."""
     if torch.is_grad_enabled() and (x.requires_grad or source.requires_grad):
@@ -106,8 +111,6 @@ def copied_into(base: Tensor, sizes: Any, source: Tensor) -> Tensor:
     out = base.alias()
 
     def backward(_: object, g: Tensor) -> list[Tensor | None]:
-        from .factories import filled  # noqa: PLC0415
-
         result = g.new(g.sizes)
         tape.kernel("copy_", "pointwise", [result, g, result], flops=0)
         rest = result.view_of(sizes, result.strides)
@@ -134,6 +137,3 @@ def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 @rule("torch.gather", "Tensor.gather")
 def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
     raise refused("gather")
-
-
-__all__ = ["copied_into", "getitem", "layout", "moved", "setitem", "written"]

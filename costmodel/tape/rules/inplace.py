@@ -12,7 +12,7 @@ from ..graph import attach
 from ..table import rule
 from ..tensor import Tensor
 from .kernels import Operand, in_place
-from .pointwise import _scaled, div, mul, neg
+from .pointwise import div, mul, neg, scaled
 
 Backward = Callable[[Sequence[Tensor], Tensor], "Sequence[Tensor | None]"]
 
@@ -20,7 +20,7 @@ Backward = Callable[[Sequence[Tensor], Tensor], "Sequence[Tensor | None]"]
 def changed(
     x: Tensor, others: Sequence[Operand], name: str, backward: Backward | None = None, saved: Sequence[Tensor] = ()
 ) -> Tensor:
-    """x, changed in place by a kernel; ``backward(saved, g)`` gives the gradients of x and of the tensors in ``others``."""
+    """x, changed in place by a kernel; ``backward(saved, g)`` gives the gradients of x and of the others."""
     tensors = [other for other in others if type(other) is Tensor]
     recorded = torch.is_grad_enabled() and any(each.requires_grad for each in (x, *tensors))
     if recorded and (x.is_view or backward is None):
@@ -37,13 +37,13 @@ def changed(
 @rule("Tensor.add_", "Tensor.__iadd__")
 def add_(x: Tensor, y: Operand, *, alpha: float = 1) -> Tensor:
     inputs = 1 + (type(y) is Tensor)
-    return changed(x, [y], "add_", lambda _, g: [g, _scaled(g, alpha)][:inputs])
+    return changed(x, [y], "add_", lambda _, g: [g, scaled(g, alpha)][:inputs])
 
 
 @rule("Tensor.sub_", "Tensor.__isub__")
 def sub_(x: Tensor, y: Operand, *, alpha: float = 1) -> Tensor:
     needs = type(y) is Tensor
-    return changed(x, [y], "sub_", lambda _, g: [g, _scaled(neg(g), alpha)] if needs else [g])
+    return changed(x, [y], "sub_", lambda _, g: [g, scaled(neg(g), alpha)] if needs else [g])
 
 
 @rule("Tensor.mul_", "Tensor.__imul__")

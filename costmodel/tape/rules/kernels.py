@@ -127,3 +127,13 @@ def _promoted(kinds: tuple[Any, ...]) -> DType:
 def real_of(dtype: DType) -> DType:
     """The type of a complex type's parts; a real type itself."""
     return dtype.to_real() if dtype.is_complex else dtype
+
+
+def strides_for(x: Tensor, memory_format: Any = None) -> layout.Strides | None:
+    """The strides of a copy of x: in a memory format, by default in x's own order of the axes."""
+    name = str(memory_format)
+    if name.endswith("channels_last"):
+        return layout.contiguous(x.hints, layout.CHANNELS_LAST)
+    if name.endswith("contiguous") or name.endswith("contiguous_format"):
+        return None
+    return None if x._strides is None else layout.like(x.hints, x.strides)

@@ -14,10 +14,11 @@ from ..sizes import fit
 from ..table import rule
 from ..tape import Size
 from ..tensor import Tensor
+from .copies import contiguous
 from .kernels import broadcast, by_columns, fits
 from .pointwise import add, mul, neg
 from .reductions import sum as sum_over
-from .views import adjoint, conj, contiguous, expand, permute, reshape, squeeze, t, transpose, unsqueeze, view
+from .views import adjoint, conj, expand, permute, reshape, squeeze, t, transpose, unsqueeze, view
 
 
 def _macs(x: Tensor, *sizes: Size) -> Size:

@@ -13,10 +13,11 @@ from ..graph import attach
 from ..table import rule
 from ..tape import Shape
 from ..tensor import Tensor
+from .copies import contiguous
 from .kernels import image_strides, in_place, reduced
 from .pointwise import clamp_min, div
 from .reductions import norm
-from .views import contiguous, expand_as, view
+from .views import expand_as, view
 
 Parameter = Tensor | None
 

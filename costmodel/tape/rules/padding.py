@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from .. import layout
 from ..errors import refused
@@ -13,7 +12,6 @@ from ..tape import Size
 from ..tensor import Tensor
 from .indexing import copied_into
 from .kernels import image_strides, moved
-from .views import clone, view
 
 
 @rule("torch.nn.functional.pad")
@@ -119,6 +117,3 @@ def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
     out = _shuffled("pixel_shuffle", x, (b, c // n**2, h * n, w * n))
     attach([out], [x], [], lambda _, g: [_shuffled("pixel_unshuffle", g, before)])
     return out
-
-
-__all__: list[Any] = ["clone", "constant_pad", "pad", "view"]

@@ -59,7 +59,7 @@ def add(x: Operand, y: Operand, *, alpha: float = 1) -> Tensor:
         return add(y, x)
     out = pointwise("add", x, y)
     needs = y.requires_grad
-    attach([out], [x, y], [], lambda _, g: [g, _scaled(g, alpha) if needs else None])
+    attach([out], [x, y], [], lambda _, g: [g, scaled(g, alpha) if needs else None])
     return out
 
 
@@ -69,11 +69,12 @@ def sub(x: Operand, y: Operand, *, alpha: float = 1) -> Tensor:
         return unary("sub", x, lambda g, *_: g, "", dtype=promoted((x, y)))
     out = pointwise("sub", x, y)
     needs = y.requires_grad
-    attach([out], [x, y], [], lambda _, g: [g, _scaled(neg(g), alpha) if needs else None])
+    attach([out], [x, y], [], lambda _, g: [g, scaled(neg(g), alpha) if needs else None])
     return out
 
 
-def _scaled(g: Tensor, alpha: float) -> Tensor:
+def scaled(g: Tensor, alpha: float) -> Tensor:
+    """A gradient times a factor, if that is not 1."""
     return g if alpha == 1 else mul(g, alpha)
 
 

@@ -6,9 +6,8 @@ from ..errors import refused
 from ..table import rule
 from ..tensor import Tensor
 from .inplace import changed
-from .kernels import in_place
+from .kernels import in_place, strides_for
 from .pointwise import mul
-from .views import _strides_for
 
 
 def _dropped(x: Tensor, noise: Tensor, p: float, inplace: bool) -> Tensor:
@@ -22,7 +21,7 @@ def _dropped(x: Tensor, noise: Tensor, p: float, inplace: bool) -> Tensor:
 def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     if _nothing_happens(p, training):
         return x
-    return _dropped(x, x.new(x.sizes, strides=_strides_for(x, None)), p, inplace)
+    return _dropped(x, x.new(x.sizes, strides=strides_for(x, None)), p, inplace)
 
 
 @rule("torch.nn.functional.dropout1d", "torch.nn.functional.dropout2d", "torch.nn.functional.dropout3d")

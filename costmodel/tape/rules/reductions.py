@@ -13,9 +13,9 @@ from ..table import rule
 from ..tape import DType
 from ..tensor import Tensor
 from .factories import filled
-from .kernels import in_place, pointwise, real_of, reduced, reduction
+from .kernels import in_place, real_of, reduced, reduction
 from .pointwise import div, eq, mul
-from .views import expand, reshape, view
+from .views import expand, view
 
 
 @rule("torch.sum", "Tensor.sum")
@@ -127,6 +127,3 @@ def norm(x: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: D
     out = reduction("linalg_vector_norm", x, sizes, real_of(x.dtype))
     attach([out], [x], [x, out], backward)
     return out
-
-
-__all__ = ["pointwise", "reshape"]

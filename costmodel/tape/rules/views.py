@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-import torch
-
 from .. import layout
-from ..errors import Mismatch, NeedsNumber, refused
+from ..errors import Mismatch, refused
 from ..graph import attach
-from ..sizes import fit, quotient
+from ..sizes import quotient
 from ..table import rule
 from ..tape import DType, Shape, Size
 from ..tensor import Tensor
+from .copies import clone
 from .kernels import fits, moved, real_of
 
 Sizes = Any  # *sizes, or one tuple of them
@@ -293,54 +292,6 @@ def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor
     return out
 
 
-@rule("torch.unbind", "Tensor.unbind")
-def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    axis = x.axis(dim)
-    count, sizes = x.sizes[axis], (*x.sizes[:axis], *x.sizes[axis + 1 :])
-    if not isinstance(count, int):
-        raise NeedsNumber(f"a program goes through the {count} entries of an axis, so it must be a number")
-    strides = (*x.strides[:axis], *x.strides[axis + 1 :])
-    outs = [x.view_of(sizes, strides) for _ in range(count)]
-
-    def backward(_: object, *gradients: Tensor | None) -> list[Tensor]:
-        return [stack([_or_zeros(g, sizes, gradients) for g in gradients], axis)]
-
-    attach(outs, [x], [], backward)
-    return tuple(outs)
-
-
-def _or_zeros(g: Tensor | None, sizes: Shape, all_: Sequence[Tensor | None]) -> Tensor:
-    if g is not None:
-        return g
-    from .factories import filled  # noqa: PLC0415
-
-    like = next(each for each in all_ if each is not None)
-    return filled("zeros", like.tape, sizes, like.dtype)
-
-
-@rule("torch.split", "Tensor.split", "torch.functional.split")
-def split(x: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    axis, asked = x.axis(dim), split_size_or_sections
-    if isinstance(asked, int):
-        whole, rest = divmod(x.sizes[axis], asked)
-        asked = [asked] * whole + ([rest] if rest else [])
-    sections = list(asked)
-    outs = [x.view_of((*x.sizes[:axis], size, *x.sizes[axis + 1 :]), x.strides) for size in sections]
-    shapes = [out.sizes for out in outs]
-
-    def backward(_: object, *gradients: Tensor | None) -> list[Tensor]:
-        return [cat([_or_zeros(g, shape, gradients) for g, shape in zip(gradients, shapes, strict=True)], axis)]
-
-    attach(outs, [x], [], backward)
-    return tuple(outs)
-
-
-@rule("torch.chunk", "Tensor.chunk")
-def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    size = -(-x.sizes[x.axis(dim)] // chunks)
-    return split(x, size, dim)
-
-
 # Complex numbers.
 
 
@@ -353,11 +304,6 @@ def conj(x: Tensor) -> Tensor:
     out.conjugated = not x.conjugated
     attach([out], [x], [], lambda _, g: [conj(g)])
     return out
-
-
-@rule("torch.resolve_conj", "Tensor.resolve_conj")
-def resolve_conj(x: Tensor) -> Tensor:
-    return x.resolved()
 
 
 @rule("torch.real")
@@ -382,115 +328,3 @@ def view_as_real(x: Tensor) -> Tensor:
     dtype = x.dtype
     attach([out], [x], [], lambda _, g: [g.view_of(g.sizes[:-1], None, dtype)])
     return out
-
-
-# Copies.
-
-
-@rule("torch.clone", "Tensor.clone")
-def clone(x: Tensor, *, memory_format: Any = None) -> Tensor:
-    x_ = x.resolved() if x.conjugated else x
-    if x_ is not x and memory_format is None:
-        return x_
-    out = x.new(x.sizes, strides=_strides_for(x, memory_format))
-    x.tape.kernel("clone", "pointwise", [x, out], flops=0)
-    attach([out], [x], [], lambda _, g: [g])
-    return out
-
-
-def _strides_for(x: Tensor, memory_format: Any) -> layout.Strides | None:
-    name = str(memory_format)
-    if name.endswith("channels_last"):
-        return layout.contiguous(x.hints, layout.CHANNELS_LAST)
-    if name.endswith("contiguous") or name.endswith("contiguous_format"):
-        return None
-    return None if x._strides is None else layout.like(x.hints, x.strides)
-
-
-@rule("Tensor.contiguous")
-def contiguous(x: Tensor, *, memory_format: Any = "contiguous") -> Tensor:
-    order = layout.CHANNELS_LAST if str(memory_format).endswith("channels_last") else None
-    if not x.conjugated and (x.is_plain if order is None else layout.is_contiguous(x.hints, x.strides, order)):
-        return x
-    return clone(x, memory_format=memory_format)
-
-
-@rule("torch.stack")
-def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    first = tensors[0]
-    axis = dim + first.rank + 1 if dim < 0 else dim
-    out = moved("stack", tensors, (*first.sizes[:axis], len(tensors), *first.sizes[axis:]))
-    attach([out], tensors, [], lambda _, g: unbind(g, axis))
-    return out
-
-
-@rule("torch.cat", "torch.concat", "torch.concatenate")
-def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    first = tensors[0]
-    axis = first.axis(dim)
-    sizes = [tensor.sizes[axis] for tensor in tensors]
-    for other in tensors[1:]:
-        for i, (a, b) in enumerate(zip(first.sizes, other.sizes, strict=True)):
-            if i != axis:
-                fit(a, b, "tensors to join")
-    shape = (*first.sizes[:axis], sum(sizes), *first.sizes[axis + 1 :])
-    out = first.new(shape)
-    if all(layout.is_channels_last(tensor.hints, tensor.strides) for tensor in tensors):
-        out._strides = layout.contiguous(out.hints, layout.CHANNELS_LAST)
-    out.tape.kernel("cat", "pointwise", [*tensors, out], flops=0)
-    needs = [tensor.requires_grad for tensor in tensors]
-
-    def backward(_: object, g: Tensor) -> list[Tensor | None]:
-        return [narrowed(g, axis, size) if need else None for size, need in zip(sizes, needs, strict=True)]
-
-    attach([out], tensors, [], backward)
-    return out
-
-
-@rule("torch.flip", "Tensor.flip")
-def flip(x: Tensor, *dims: Any) -> Tensor:
-    x = x.resolved()
-    out = x.new(x.sizes, strides=None if x._strides is None else layout.like(x.hints, x.strides))
-    x.tape.kernel("flip", "pointwise", [x, out], flops=0)
-    attach([out], [x], [], lambda _, g: [flip(g, *dims)])
-    return out
-
-
-@rule("Tensor.copy_")
-def copy_(x: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
-    from .indexing import written  # noqa: PLC0415
-
-    return written(x, source)
-
-
-@rule("Tensor.to")
-def to(x: Tensor, *args: Any, dtype: DType = None, memory_format: Any = None, **_: Any) -> Tensor:
-    for argument in args:
-        if type(argument) is Tensor:
-            dtype = argument.dtype
-        elif hasattr(argument, "itemsize"):
-            dtype = argument
-    if dtype is None or dtype is x.dtype:
-        return x if memory_format is None else contiguous(x, memory_format=memory_format)
-    before = x.dtype
-    x_ = x.resolved()
-    out = x.new(x.sizes, dtype, _strides_for(x_, memory_format))
-    x.tape.kernel("_to_copy", "pointwise", [x_, out], flops=0)
-    attach([out], [x], [], lambda _, g: [to(real(g) if g.dtype.is_complex and not before.is_complex else g, before)])
-    return out
-
-
-def _converts(name: str, dtype: str) -> None:
-    @rule(f"Tensor.{name}")
-    def convert(x: Tensor) -> Tensor:
-        return to(x, getattr(torch, dtype))
-
-
-for _name, _dtype in {"float": "float32", "double": "float64", "bfloat16": "bfloat16", "half": "float16",
-                      "long": "int64", "int": "int32", "bool": "bool"}.items():  # fmt: skip
-    _converts(_name, _dtype)
-
-
-@rule("Tensor.type_as")
-def type_as(x: Tensor, other: Tensor) -> Tensor:
-    return to(x, other.dtype)
