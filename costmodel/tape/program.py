@@ -121,16 +121,17 @@ class Session:
     def _mark_own(self) -> set[Storage]:
         own = mark("parameters", self.module.parameters())
         own |= mark("buffers", [b for b in self.module.buffers() if b.memory not in own])
-        return own | mark("inputs", [self.x, *self.kept.get("inputs", ())])
+        own |= mark("inputs", [self.x, *self.kept.get("inputs", ())])
+        cached = {storage for storage in self.tape.base if storage.part == "parameter"} - own
+        for storage in cached:
+            storage.category = "cache"
+        return own | cached
 
     def _read(self, setup: list[Operation]) -> Recording:
         tape = self.tape
         own = self._mark_own()
         for category, tensors in self.kept.items():
             own |= mark(category, [tensor for tensor in tensors if tensor.memory not in own])
-        for storage in tape.base:
-            if storage not in own and storage.category == "temporaries":
-                storage.category = "cache"
         held: dict[str, Size] = dict.fromkeys(CATEGORIES, 0)
         live = [*tape.base, *(storage for sign, storage in tape.events if sign > 0)]
         for category in CATEGORIES:

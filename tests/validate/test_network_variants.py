@@ -107,6 +107,13 @@ def test_p10_layers_in_eval_run_their_eval_iterations_under_autograd() -> None:
     exact(net, x)
 
 
+@pytest.mark.parametrize("method", LAYERS)
+def test_p10_what_a_frozen_layer_in_eval_caches_is_no_activation(method: str) -> None:
+    frozen = LAYERS[method](8, 8, 3).eval().requires_grad_(False)
+    net, x = trunk(LAYERS[method](8, 8, 3), MaxMin(), frozen), torch.rand(IMAGES)
+    exact(net, x)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_p11_a_block_five_times_is_one_block(mode: str) -> None:
     block = nn.Sequential(AOL(64, 64, 3), MaxMin())
