@@ -14,7 +14,10 @@ class UnruledFunction(ValueError):
 
 
 class Mismatch(ValueError):
-    """Sizes that do not fit each other; torch would raise too."""
+    """Sizes or types that do not fit each other; torch would raise too. Says where in the network that is."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what + whereabouts())
 
 
 class NeedsNumber(ValueError):

@@ -17,6 +17,18 @@ def fit(a: Size, b: Size, what: str) -> None:
         raise Mismatch(f"{what}: {a} does not fit {b}")
 
 
+def multiple(size: Size, of: int, what: str) -> None:
+    """Raise Mismatch where a number is no multiple of another."""
+    if isinstance(size, int) and size % of:
+        raise Mismatch(f"{what}: {size} is no multiple of {of}")
+
+
+def inside(index: Any, size: Size) -> None:
+    """Raise Mismatch where a number is no index of an axis of ``size`` entries."""
+    if isinstance(index, int) and isinstance(size, int) and not -size <= index < size:
+        raise Mismatch(f"an axis of {size} entries has none at {index}")
+
+
 def as_torch(size: Size, tape: Tape) -> Any:
     """A size as torch code may see it: an int, or a torch.SymInt whose comparisons ask the tape."""
     number = as_int(size)

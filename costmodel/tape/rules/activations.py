@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import layout
 from ..graph import attach
+from ..sizes import multiple
 from ..table import rule
 from ..tensor import Tensor
 from .inplace import changed
@@ -86,6 +87,7 @@ def logsigmoid(x: Tensor) -> Tensor:
 def glu(x: Tensor, dim: int = -1) -> Tensor:
     """The first half of an axis times the sigmoid of the second."""
     axis = x.axis(dim)
+    multiple(x.sizes[axis], 2, "the axis of glu")
     half = narrowed(x.alias(), axis, x.sizes[axis] // 2)
     strides = None if x._strides is None else layout.like(half.hints, half.strides)
     out = x.new(half.sizes, strides=strides)

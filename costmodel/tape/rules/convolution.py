@@ -16,6 +16,7 @@ from ..sizes import fit, halved
 from ..table import rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
+from .kernels import alike
 from .padding import constant_pad
 
 Sides = tuple[Size, ...]
@@ -32,6 +33,7 @@ def _convolve(
     """x (b, c_in, …) with weight (c_out, c_in/g, …): (b, c_out, …) in b·P·c_out·K·c_in/g MACs."""
     if x.rank != count + 2:
         raise Mismatch(f"a convolution over {count} axes takes inputs of rank {count + 2}, got shape {x.sizes}")
+    alike(x, weight, "input and kernel of a convolution")
     fit(x.sizes[1], weight.sizes[1] * groups, "channels of a convolution's input and kernel")
     kernel = weight.sizes[2:]
     strides, dilations = _each(stride, count), _each(dilation, count)
@@ -93,6 +95,7 @@ def conv_transpose2d(
             _each(output_padding, 2), strict=True,
         )
     )  # fmt: skip
+    alike(x, weight, "input and kernel of a convolution")
     fit(x.sizes[1], weight.sizes[0], "channels of a transposed convolution's input and kernel")
     sizes = (x.sizes[0], weight.sizes[1] * groups, *sides)
     return _convolution(x, weight, bias, sizes, macs=prod(x.sizes) * prod(weight.sizes[1:]))

@@ -31,7 +31,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         elif isinstance(each, bool) or type(each) is Tensor:
             raise refused("indexing by a tensor or a truth")
         else:
-            out = select(out, axis)
+            out = select(out, axis, each)
     return out.view_of(out.sizes, out._strides) if out is x and x.edge is None else out
 
 

@@ -52,6 +52,7 @@ def split(x: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor,
         whole, rest = divmod(x.sizes[axis], asked)
         asked = [asked] * whole + ([rest] if rest else [])
     sections = list(asked)
+    fit(sum(sections), x.sizes[axis], "sections of an axis")
     outs = [x.view_of((*x.sizes[:axis], size, *x.sizes[axis + 1 :]), x.strides) for size in sections]
     shapes = [out.sizes for out in outs]
 
@@ -72,6 +73,7 @@ def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     first = tensors[0]
     axis = dim + first.rank + 1 if dim < 0 else dim
+    _check_joined(tensors)
     out = moved("stack", tensors, (*first.sizes[:axis], len(tensors), *first.sizes[axis:]))
     if axis < first.rank and all(layout.is_channels_last(each.hints, each.strides) for each in tensors):
         step = first.hints[axis]  # as one that is cut after joining
@@ -82,15 +84,21 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return out
 
 
+def _check_joined(tensors: Sequence[Tensor], but: int | None = None) -> None:
+    first, *others = tensors
+    for other in others:
+        fit(first.rank, other.rank, "axes of tensors to join")
+        for i, (a, b) in enumerate(zip(first.sizes, other.sizes, strict=True)):
+            if i != but:
+                fit(a, b, "tensors to join")
+
+
 @rule("torch.cat", "torch.concat", "torch.concatenate")
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     first = tensors[0]
     axis = first.axis(dim)
     sizes = [tensor.sizes[axis] for tensor in tensors]
-    for other in tensors[1:]:
-        for i, (a, b) in enumerate(zip(first.sizes, other.sizes, strict=True)):
-            if i != axis:
-                fit(a, b, "tensors to join")
+    _check_joined(tensors, but=axis)
     shape = (*first.sizes[:axis], sum(sizes), *first.sizes[axis + 1 :])
     out = first.new(shape)
     if all(layout.is_channels_last(tensor.hints, tensor.strides) for tensor in tensors):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from .. import layout
+from ..errors import Mismatch
 from ..sizes import fit, same
 from ..tape import DType, Shape, Size
 from ..tensor import Tensor
@@ -89,6 +90,12 @@ def _common(sizes: Sequence[Size]) -> Size:
     for other in others:
         fit(first, other, "operands of a pointwise function")
     return first
+
+
+def alike(a: Tensor, b: Tensor, what: str) -> None:
+    """Raise Mismatch unless two tensors have one type."""
+    if a.dtype is not b.dtype:
+        raise Mismatch(f"{what}: {a.dtype} does not fit {b.dtype}")
 
 
 def fits(sizes: Shape, others: Shape) -> bool:

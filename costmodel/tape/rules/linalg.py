@@ -15,7 +15,7 @@ from ..table import rule
 from ..tape import Size
 from ..tensor import Tensor
 from .copies import contiguous
-from .kernels import broadcast, by_columns, fits
+from .kernels import alike, broadcast, by_columns, fits
 from .pointwise import add, mul, neg
 from .reductions import sum as sum_over
 from .views import adjoint, conj, expand, permute, reshape, squeeze, t, transpose, unsqueeze, view
@@ -26,11 +26,20 @@ def _macs(x: Tensor, *sizes: Size) -> Size:
     return prod(sizes) * (4 if x.dtype.is_complex else 1)
 
 
+def _check(a: Tensor, b: Tensor) -> None:
+    """Raise Mismatch where two matrices, or two stacks of as many, have no product."""
+    alike(a, b, "factors of a matrix product")
+    fit(a.rank, b.rank, "axes of a matrix product's factors")
+    if a.rank > 2:
+        fit(a.sizes[0], b.sizes[0], "stacks of a matrix product")
+    fit(a.sizes[-1], b.sizes[-2], "columns and rows of a matrix product")
+
+
 @rule("torch.mm", "Tensor.mm")
 def mm(a: Tensor, b: Tensor) -> Tensor:
     """(n, m) @ (m, p) in n·m·p MACs."""
     (n, m), p = a.sizes, b.sizes[1]
-    fit(m, b.sizes[0], "columns and rows of a matrix product")
+    _check(a, b)
     out = a.new((n, p))
     a.tape.kernel("mm", "matmul", [a, b, out], macs=_macs(a, n, m, p))
     columns = _by_columns(a), _by_columns(b)
@@ -63,7 +72,8 @@ def addmm(added: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float 
     if (beta, alpha) != (1, 1):
         raise refused("addmm with factors")
     (n, m), p = a.sizes, b.sizes[1]
-    fit(m, b.sizes[0], "columns and rows of a matrix product")
+    _check(a, b)
+    broadcast(added.sizes, (n, p))
     out = a.new((n, p))
     a.tape.kernel("addmm", "matmul", [added, a, b, out], macs=_macs(a, n, m, p))
     columns = _by_columns(a), _by_columns(b)
@@ -83,8 +93,7 @@ def addmm(added: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float 
 def bmm(a: Tensor, b: Tensor) -> Tensor:
     """(count, n, m) @ (count, m, p) in count·n·m·p MACs."""
     (count, n, m), p = a.sizes, b.sizes[2]
-    fit(count, b.sizes[0], "stacks of a matrix product")
-    fit(m, b.sizes[1], "columns and rows of a matrix product")
+    _check(a, b)
     out = a.new((count, n, p))
     a.tape.kernel("bmm", "matmul", [a, b, out], macs=_macs(a, count, n, m, p))
 
@@ -101,8 +110,8 @@ def bmm(a: Tensor, b: Tensor) -> Tensor:
 def baddbmm(added: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """β·added + α·(a @ b) in one kernel; the sum is not counted."""
     (count, n, m), p = a.sizes, b.sizes[2]
-    fit(count, b.sizes[0], "stacks of a matrix product")
-    fit(m, b.sizes[1], "columns and rows of a matrix product")
+    _check(a, b)
+    broadcast(added.sizes, (count, n, p))
     out = a.new((count, n, p))
     a.tape.kernel("baddbmm", "matmul", [added, a, b, out], macs=_macs(a, count, n, m, p))
     needs = added.requires_grad

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import refused
 from ..graph import attach
+from ..sizes import fit, multiple
 from ..table import rule
 from ..tape import Shape
 from ..tensor import Tensor
@@ -66,6 +67,12 @@ def _normalised(
     return out
 
 
+def _check(sizes: Shape, *parameters: Parameter) -> None:
+    for parameter in parameters:
+        for have, want in zip(parameter.sizes if parameter is not None else sizes, sizes, strict=True):
+            fit(have, want, "parameters of a normalisation")
+
+
 @rule("torch.nn.functional.batch_norm")
 def batch_norm(
     x: Tensor, running_mean: Parameter, running_var: Parameter, weight: Parameter = None, bias: Parameter = None,
@@ -73,6 +80,7 @@ def batch_norm(
 ) -> Tensor:  # fmt: skip
     """x (b, c, …); in training its kernel writes mean and scale (c) for the backward, and moves the running ones."""
     running = [each for each in (running_mean, running_var) if each is not None]
+    _check((x.sizes[1],), weight, bias, *running)
     sizes: Shape = (x.sizes[1],) if training else (0,)
     statistics = [x.new(sizes) for _ in range(2)]
     if training:
@@ -108,6 +116,9 @@ def layer_norm(
 ) -> Tensor:  # fmt: skip
     """x over its last axes; one mean and one scale per sample."""
     lead = x.rank - len(normalized_shape)
+    _check(x.sizes[lead:], weight, bias)
+    for have, want in zip(x.sizes[lead:], normalized_shape, strict=True):
+        fit(have, want, "the normalised axes of an input")
     kept, _ = reduced(x.sizes, range(lead, x.rank), True)
     statistics = [x.new(kept, None if weight is None else weight.dtype) for _ in range(2)]
     return _normalised("native_layer_norm", x, [weight, bias], [], statistics, [weight, bias], channels_last=False)
@@ -118,6 +129,8 @@ def group_norm(
     x: Tensor, num_groups: int, weight: Parameter = None, bias: Parameter = None, eps: float = 1e-5
 ) -> Tensor:
     """x (b, c, …) over groups of channels: means and scales (b, g)."""
+    multiple(x.sizes[1], num_groups, "channels of group_norm")
+    _check((x.sizes[1],), weight, bias)
     if image_strides(x, x.sizes) is None:
         x = contiguous(x)
     sizes = (x.sizes[0], num_groups)

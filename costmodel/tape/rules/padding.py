@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from .. import layout
 from ..errors import refused
 from ..graph import attach
+from ..sizes import multiple
 from ..table import rule
 from ..tape import Size
 from ..tensor import Tensor
@@ -97,8 +98,7 @@ def pixel_unshuffle(x: Tensor, downscale_factor: int) -> Tensor:
     b, c, h, w = before = x.sizes
     n = downscale_factor
     for side in (h, w):
-        if isinstance(side, int) and side % n:
-            raise ValueError(f"pixel_unshuffle by {n} takes images whose sides are multiples of it, got {h}x{w}")
+        multiple(side, n, "sides of pixel_unshuffle's images")
     out = _shuffled("pixel_unshuffle", x, (b, c * n**2, h // n, w // n))
     attach([out], [x], [], lambda _, g: [_shuffled("pixel_shuffle", g, before)])
     return out
@@ -114,6 +114,7 @@ def _shuffled(name: str, x: Tensor, sizes: tuple[Size, ...]) -> Tensor:
 def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
     b, c, h, w = before = x.sizes
     n = upscale_factor
+    multiple(c, n**2, "channels of pixel_shuffle")
     out = _shuffled("pixel_shuffle", x, (b, c // n**2, h * n, w * n))
     attach([out], [x], [], lambda _, g: [_shuffled("pixel_unshuffle", g, before)])
     return out

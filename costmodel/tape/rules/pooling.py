@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from .. import layout
-from ..errors import refused
+from ..errors import Mismatch, refused
 from ..graph import attach
 from ..table import rule
 from ..tape import Shape, Size
@@ -42,7 +42,10 @@ def _pooled(x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ce
     kernels = _each(kernel, 2)
     given = _each(stride, 2) if stride not in (None, (), []) else kernels
     parameters = zip(x.sizes[-2:], kernels, given, _each(padding, 2), _each(dilation, 2), strict=True)
-    return (*x.sizes[:-2], *(_pooled_side(*each, ceil_mode) for each in parameters))
+    sides = [_pooled_side(*each, ceil_mode) for each in parameters]
+    if any(isinstance(side, int) and side < 1 for side in sides):
+        raise Mismatch(f"pooling by {kernels} takes a larger image than {x.sizes[-2:]}")
+    return (*x.sizes[:-2], *sides)
 
 
 @rule("torch.nn.functional.max_pool2d", "torch.max_pool2d", "torch.nn.functional.max_pool2d_with_indices")

@@ -9,7 +9,7 @@ from typing import Any
 from .. import layout
 from ..errors import Mismatch, refused
 from ..graph import attach
-from ..sizes import quotient
+from ..sizes import fit, inside, quotient
 from ..table import rule
 from ..tape import DType, Shape, Size
 from ..tensor import Tensor
@@ -39,6 +39,7 @@ def data(x: Tensor) -> Tensor:
 @rule("torch.permute", "Tensor.permute")
 def permute(x: Tensor, *dims: Any) -> Tensor:
     axes = tuple(x.axis(a) for a in _sizes(dims))
+    fit(len(axes), x.rank, "axes of a permutation and of its tensor")
     inverse = [axes.index(i) for i in range(len(axes))]
     plain = axes == tuple(range(len(axes)))
     strides = x._strides if plain else tuple(x.strides[a] for a in axes)
@@ -57,6 +58,8 @@ def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
 
 @rule("torch.t", "Tensor.t")
 def t(x: Tensor) -> Tensor:
+    if x.rank > 2:
+        raise Mismatch(f"t() takes a tensor of two axes at most, got shape {x.sizes}")
     return transpose(x, 0, 1) if x.rank > 1 else x
 
 
@@ -231,15 +234,14 @@ def expand(x: Tensor, *sizes: Sizes) -> Tensor:
     leading = len(given) - x.rank
     own = (1,) * leading + x.sizes
     full = tuple(have if isinstance(size, int) and size == -1 else size for size, have in zip(given, own, strict=True))
+    for size, target in zip(own, full, strict=True):
+        if size != 1:
+            fit(size, target, "a tensor to expand")
     steps = (0,) * leading + x.strides
-    strides = tuple(step if _same_size(a, b) else 0 for step, a, b in zip(steps, own, full, strict=True))
+    strides = tuple(step if a == b else 0 for step, a, b in zip(steps, own, full, strict=True))
     out = x.view_of(full, strides)
     attach([out], [x], [], lambda _, g: [g])
     return out
-
-
-def _same_size(a: Size, b: Size) -> bool:
-    return bool(a == b)
 
 
 @rule("Tensor.expand_as")
@@ -261,12 +263,16 @@ def narrowed(x: Tensor, axis: int, size: Size, step: int = 1) -> Tensor:
 
 @rule("torch.narrow", "Tensor.narrow")
 def narrow(x: Tensor, dim: int, start: Size, length: Size) -> Tensor:
-    return narrowed(x, x.axis(dim), length)
+    axis = x.axis(dim)
+    if isinstance(start, int) and isinstance(length, int):
+        inside((start + x.sizes[axis] if start < 0 else start) + length - 1, x.sizes[axis])
+    return narrowed(x, axis, length)
 
 
 @rule("torch.select", "Tensor.select")
 def select(x: Tensor, dim: int, index: int = 0) -> Tensor:
     axis = x.axis(dim)
+    inside(index, x.sizes[axis])
     out = x.view_of((*x.sizes[:axis], *x.sizes[axis + 1 :]), (*x.strides[:axis], *x.strides[axis + 1 :]))
     before = x.sizes
     attach([out], [x], [], lambda _, g: [scattered(g, before, "select_backward")])
