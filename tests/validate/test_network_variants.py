@@ -10,21 +10,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from variants import (
-    KINDS,
-    MODES,
-    Maker,
-    Variant,
-    differences,
-    measure,
-    names_something,
-    outcome,
-    predict,
-    some,
-    trunk,
-    variants,
-)
-from variants import MaxMin as UsersMaxMin
+from variants.compared import MODES, Variant, differences, measure, names_something, outcome, predict, some, variants
+from variants.kinds import KINDS, Maker, trunk
+from variants.users import MaxMin as UsersMaxMin
 
 from lipcost.costmodel import predict_network
 from lipcost.layers import LAYERS, MaxMin, ZeroChannelPad, conv_net

@@ -1,0 +1,7 @@
+"""Print the table of outcomes."""
+
+import sys
+
+from .compared import table
+
+print(table(tuple(sys.argv[1:])))
