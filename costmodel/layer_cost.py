@@ -136,7 +136,7 @@ def predict(
         >>> p.peak_bytes
         604578332
         >>> predict("aol", b=1, h=8, w=6, c_in=3, c_out=8, k=4, stride=2, padding_mode="zeros").macs_forward
-        28032
+        921600
     """
     from .tape.program import Program, record_call  # noqa: PLC0415  (it needs torch, for which a refusal must not wait)
 
