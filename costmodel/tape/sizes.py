@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def fit(a: Size, b: Size, what: str) -> None:
-    """Raise Mismatch unless two sizes are equal."""
-    if not (a == b or same(a, b)):
+    """Raise Mismatch if two sizes differ; those that are equal for some symbols fit, as a branch may have said so."""
+    if a != b and _distance(a, b) != 0:
         raise Mismatch(f"{what}: {a} does not fit {b}")
 
 
@@ -60,6 +60,16 @@ def _equal(a: Any, b: Any) -> bool:
     import sympy  # noqa: PLC0415
 
     return bool(sympy.expand(a - b) == 0)
+
+
+def _distance(a: Size, b: Size) -> int:
+    """a - b where it is a number, 0 where that depends on symbols."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a - b
+    import sympy  # noqa: PLC0415
+
+    difference = sympy.expand(a - b)
+    return int(difference) if difference.is_Integer else 0
 
 
 def halved(size: Size) -> Size:

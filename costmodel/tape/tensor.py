@@ -11,7 +11,7 @@ import torch
 from . import layout
 from .errors import refused
 from .node import Node, leaf
-from .sizes import as_torch, same
+from .sizes import as_torch, fit
 from .table import PLAIN, call
 from .tape import DType, Shape, Size, Storage, Tape
 
@@ -166,10 +166,11 @@ class Tensor(torch.Tensor):
             return self
         leading = len(self.sizes) - len(sizes)
         padded = (1,) * leading + sizes
-        axes = [i for i, size in enumerate(padded) if i < leading or not same(size, self.sizes[i])]
-        if any(padded[i] != 1 for i in axes):
-            raise RuntimeError(f"a gradient of shape {self.sizes} reached an input of shape {sizes}")
-        if leading == 0 and not self.tape.holds(prod(self.sizes[i] for i in axes) > 1):
+        axes = [i for i, size in enumerate(padded) if i < leading or (size == 1 and self.sizes[i] != 1)]
+        for i, size in enumerate(padded):
+            if i not in axes:
+                fit(self.sizes[i], size, "a gradient and its input")
+        if leading == 0 and (not axes or not self.tape.holds(prod(self.sizes[i] for i in axes) > 1)):
             return self
         total: Any = self.sum(axes, keepdim=True)
         if leading == 0:
