@@ -254,7 +254,9 @@ def expand_as(x: Tensor, other: Tensor) -> Tensor:
 
 def narrowed(x: Tensor, axis: int, size: Size, step: int = 1) -> Tensor:
     """``size`` entries of an axis, each ``step``-th."""
-    strides = x.strides if step == 1 else (*x.strides[:axis], x.strides[axis] * step, *x.strides[axis + 1 :])
+    strides = (
+        x.strides if step == 1 else (*x.strides[:axis], x.strides[axis] * x.tape.hint(step), *x.strides[axis + 1 :])
+    )
     out = x.view_of((*x.sizes[:axis], size, *x.sizes[axis + 1 :]), strides)
     before = x.sizes
     attach([out], [x], [], lambda _, g: [scattered(g, before, "slice_backward")])
