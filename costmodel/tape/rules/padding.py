@@ -98,7 +98,8 @@ def pixel_unshuffle(x: Tensor, downscale_factor: int) -> Tensor:
     b, c, h, w = before = x.sizes
     n = downscale_factor
     for side in (h, w):
-        multiple(side, n, "sides of pixel_unshuffle's images")
+        if isinstance(side, int) and side % n:
+            raise ValueError(f"pixel_unshuffle by {n} takes images whose sides are multiples of it, got {h}x{w}")
     out = _shuffled("pixel_unshuffle", x, (b, c * n**2, h // n, w // n))
     attach([out], [x], [], lambda _, g: [_shuffled("pixel_shuffle", g, before)])
     return out
