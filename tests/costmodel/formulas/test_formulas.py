@@ -228,6 +228,15 @@ OWN = [method for method in METHODS if not method.endswith("/published")]
 PLACED = ("macs_forward", "launches_backward", "saved_bytes", "peak_bytes")
 
 
+def formula_or_with_numbers(method: str, quantity: str, **how: Any) -> sympy.Expr:
+    """The formula; a peak whose candidates change with an iteration count asks for a number, and gets the default."""
+    try:
+        return formula(method, quantity, **how)
+    except ValueError as asks:
+        assert "give numbers for these" in str(asks)
+        return formula(method, quantity, **how, **METHODS[method].counts)
+
+
 def at(expression: sympy.Expr, **point: int) -> int:
     """The value of a formula; what is no symbol of it does not matter."""
     return int(expression.subs({x: point[x.name] for x in expression.free_symbols}))
@@ -240,7 +249,7 @@ def test_a_stride_and_a_padding(method: str, padding: int, mode: Any) -> None:
     cls = METHODS[method]
     how = {"stride": 2, "padding_mode": cls.padding_modes[padding], "mode": mode}
     for quantity in PLACED:
-        expression = formula(method, quantity, k=3, **how)
+        expression = formula_or_with_numbers(method, quantity, k=3, **how)
         for b, s, c in ((1, 2, 1), (3, 4, 2), (2, 10, 5), (40, 6, 1), (1, 32, 7)):
             p = predict(method, b=b, s=s, c=c, **how)
             got = at(expression, b=b, s=s, c=c, **defaults(method, 4 * c, c))
@@ -261,7 +270,7 @@ def test_a_stride_and_other_channels(method: str) -> None:
 @pytest.mark.parametrize("method", [method for method in OWN if METHODS[method].even_kernels])
 def test_an_even_kernel(method: str) -> None:
     for k, quantity in product((2, 4), PLACED):
-        expression = formula(method, quantity, k=k)
+        expression = formula_or_with_numbers(method, quantity, k=k)
         for b, s, c in ((1, 2, 1), (2, 5, 3), (30, 8, 4), (1, 33, 2)):
             p = predict(method, b=b, s=s, c=c, k=k)
             got = at(expression, b=b, s=s, c=c, **defaults(method, c, c))
