@@ -275,7 +275,8 @@ def test_an_even_kernel(method: str) -> None:
             p = predict(method, b=b, s=s, c=c, k=k)
             got = at(expression, b=b, s=s, c=c, **defaults(method, c, c))
             assert got == getattr(p, quantity), (quantity, b, s, c, k)
-            assert evaluate(method, quantity, b=b, s=s, c=c, k=k) == getattr(p, quantity)
+            if quantity != "peak_bytes":  # LOT's asks for a number of iterations, see above
+                assert evaluate(method, quantity, b=b, s=s, c=c, k=k) == getattr(p, quantity)
 
 
 @pytest.mark.parametrize("method", METHODS)
