@@ -14,10 +14,10 @@ report: .venv/installed ## Measure every method and write report/index.html
 	$(BIN)/lipcost validate --output report
 
 test: .venv/installed ## Tests, doctests and the documentation's code blocks
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n auto
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n auto --dist loadgroup
 
 slow: .venv/installed ## The exhaustive suites on the published algorithms too, which no longer change
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -n auto
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -n auto --dist loadgroup
 
 lint: .venv/installed ## Style
 	$(BIN)/ruff check .

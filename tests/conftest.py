@@ -1,9 +1,16 @@
-"""The exhaustive suites on the published algorithms, which no longer change, are slow: only CI runs them."""
+"""Which tests are slow, and which belong together.
+
+The exhaustive suites on the published algorithms, which no longer change, are slow. Tests of one method's costs run in
+one process, which remembers the method's formulas.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+COSTS = Path(__file__).parent / "costmodel"
 EXHAUSTIVE = ("test_conv_nets.py", "test_exact.py", "test_formulas.py", "test_network_cost.py", "test_networks.py")
 
 
@@ -11,6 +18,8 @@ EXHAUSTIVE = ("test_conv_nets.py", "test_exact.py", "test_formulas.py", "test_ne
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         parameters = getattr(item, "callspec", None)
-        published = parameters is not None and str(parameters.params.get("method")).endswith("/published")
-        if published and item.path.name in EXHAUSTIVE:
+        method = "" if parameters is None else str(parameters.params.get("method", ""))
+        if method.endswith("/published") and item.path.name in EXHAUSTIVE:
             item.add_marker(pytest.mark.slow)
+        if method and item.path.is_relative_to(COSTS):
+            item.add_marker(pytest.mark.xdist_group(method))

@@ -34,19 +34,29 @@ class Grid:
         counts: numbers put in for iteration counts and a method's own sizes.
         free_counts: those that stay symbols, with the values to take for them.
         rectangular: whether c_in and c_out are free, and then differ; else both are c.
+        stride: of the layer, which sees stride² · c_in channels.
     """
 
     def __init__(
-        self, sizes: dict[str, int], counts: dict[str, int], free_counts: dict[str, list[int]], rectangular: bool
+        self,
+        sizes: dict[str, int],
+        counts: dict[str, int],
+        free_counts: dict[str, list[int]],
+        rectangular: bool,
+        stride: int = 1,
     ) -> None:
-        near = sorted({n for number in sizes.values() for n in (number - 1, number, number + 1) if n > 0})
+        numbers = [*sizes.values(), *counts.values()]
+        near = sorted({n for number in numbers for n in (number - 1, number, number + 1) if n > 0})
         far = FAR * max(near, default=1) ** 2
         free = {
             "b": [1, 2, 5, FAR, far],
             "s": [1, 2, 3, 4, 5, 7, 8, *near],
             "k": [3, 5, 7, *(n for n in near if n % 2 and n > 1)],
         }
-        free |= {name: [1, 2, 3, *near, far] for name in CHANNELS}
+        channels = {1, 2, 3, *near}
+        free |= dict.fromkeys(("c", "c_in"), sorted({*channels, *(n // stride**2 for n in near)} - {0}) + [far])
+        seen = {n * stride**2 + step for n in channels for step in (-1, 0, 1)} if stride > 1 else set()
+        free["c_out"] = [*sorted(channels | seen - {0}), far]
         free |= free_counts
         free |= {name: [number] for name, number in (sizes | counts).items()}
         names = [name for name in free if rectangular == (name in ("c_in", "c_out")) or name not in CHANNELS]

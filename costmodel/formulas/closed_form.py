@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 SIZES = {"b": B, "s": S, "c": C, "c_in": C_IN, "c_out": C_OUT, "k": 2 * M + 1}
 SIDES = ("h", "w")  # numbers only, in place of s
-ANCHOR = 3  # an iteration count from which on all iterations are alike
+ANCHORS = (3, 4, 5)  # iteration counts from which on all iterations may be alike
+SAMPLE = {"b": 5, "s": 11, "c": 6, "c_in": 6, "c_out": 10, "k": 3}  # sizes that are in no relation
 DEGREE = 3  # of k in a method that is unrolled over it
 
 Fixed = tuple[tuple[str, int], ...]
@@ -45,7 +46,7 @@ class Setting:
 
     ``sizes`` and ``counts`` are the numbers put in for sizes, and for iteration counts and the method's own sizes. A
     rectangular setting has c_in and c_out, which differ; another has c. With a stride the symbol s is the image's side
-    over the stride.
+    over the stride. From ``anchor`` iterations on all are taken to be alike, which is checked.
     """
 
     method: str
@@ -58,6 +59,7 @@ class Setting:
     padding_mode: str | None = None
     sizes: Fixed = ()
     counts: Fixed = ()
+    anchor: int = ANCHORS[0]
 
     @property
     def cls(self) -> type[LipschitzConv2d]:
@@ -75,6 +77,13 @@ class Setting:
         return [name for name in self.cls.sizes if name not in dict(self.counts)]
 
     @property
+    def symbols(self) -> list[str]:
+        """The sizes that stay symbols, the method's own too."""
+        sides = () if set(SIDES) & set(dict(self.sizes)) else ("s",)
+        channels = ("c_in", "c_out") if self.rectangular else ("c",)
+        return [name for name in ("b", *sides, *channels, "k") if name not in dict(self.sizes)] + self.own
+
+    @property
     def idle(self) -> list[str]:
         """Counts that the mode has no use for: training takes a count, inference its eval twin if it has one."""
         twins = [name for name in self.cls.counts if f"eval_{name}" in self.cls.counts]
@@ -88,7 +97,7 @@ class Setting:
 
     def value(self, name: str) -> Any:
         """The number or the symbol of a size."""
-        return dict(self.sizes).get(name, SIZES[name])
+        return dict(self.sizes).get(name, SIZES.get(name, option_symbol(name)))
 
     @property
     def image(self) -> tuple[Any, Any]:
@@ -106,27 +115,48 @@ class Setting:
         return Program(build, (self.value("b"), c_in, *self.image), None, self.train, self.train)
 
 
-@lru_cache(maxsize=512)
+class NotAlikeError(ValueError):
+    """Iterations differ from each other, as far as was looked."""
+
+
 def closed_form(setting: Setting, quantity: str, part: str | None = None) -> sympy.Expr:
     """A quantity in b, s, c (or c_in and c_out), m = (k-1)/2, h = ⌊s/2⌋ and the free iteration counts."""
-    setting = setting.with_(**dict.fromkeys(setting.idle, ANCHOR))
+    for anchor in ANCHORS:
+        try:
+            return _from(replace(setting, anchor=anchor), quantity, part)
+        except NotAlikeError:
+            if not setting.free or anchor == ANCHORS[-1]:
+                raise
+    raise AssertionError
+
+
+@lru_cache(maxsize=512)
+def _from(setting: Setting, quantity: str, part: str | None) -> sympy.Expr:
+    """The closed form if iterations are alike from the setting's anchor on, else a NotAlikeError."""
+    setting = setting.with_(**dict.fromkeys(setting.idle, setting.anchor))
     if "k" not in dict(setting.sizes) and not _larger_kernels_fit(setting):
         setting = setting.with_(k=1)  # no larger kernel fits the images that were put in
-    form = _general(setting, quantity, part)
+    form = _with_ones(setting, quantity, part)
     for condition, exception in _exceptions(setting, quantity, part):
-        other, grid = closed_form(exception, quantity, part), _grid(exception)
-        if not np.array_equal(grid.evaluate(form), grid.evaluate(other)):
-            if setting.rectangular and not exception.rectangular:
-                other = other.subs(C, setting.value("c_in"))
-            form = sympy.Piecewise(*pieces(form, condition), *pieces(other, sympy.true))
+        form = _excepted(form, condition, _from(exception, quantity, part), setting, exception)
     return form
+
+
+def _excepted(form: sympy.Expr, condition: Any, other: sympy.Expr, setting: Setting, exception: Setting) -> sympy.Expr:
+    """A setting's form where the condition holds and an exception's elsewhere, if that differs there."""
+    grid = _grid(exception)
+    if np.array_equal(grid.evaluate(form), grid.evaluate(other)):
+        return form
+    if setting.rectangular and not exception.rectangular:
+        other = other.subs(C, setting.value("c_in"))
+    return sympy.Piecewise(*pieces(form, condition), *pieces(other, sympy.true))
 
 
 def _larger_kernels_fit(setting: Setting) -> bool:
     """Whether the layer takes any kernel but k = 1 on the images that were put in."""
     if not {"s", *SIDES} & set(dict(setting.sizes)):
         return True
-    anchor = setting.with_(**dict.fromkeys(setting.free, ANCHOR))
+    anchor = setting.with_(**dict.fromkeys(setting.free, setting.anchor))
     try:
         _recordings(anchor.with_(k=3))
     except NeedsNumber:
@@ -150,9 +180,36 @@ def _exceptions(setting: Setting, quantity: str, part: str | None) -> Iterator[t
         plain = setting.with_(k=3) if _loops_over_k(setting) else setting
         lines = _over_counts(plain, quantity, part)
         for name in setting.free:
-            for fewer in range(ANCHOR - 1, 0, -1):
+            for fewer in range(setting.anchor - 1, 0, -1):
                 if not _on_line(lines, plain, {name: fewer}, quantity, part):
                     yield option_symbol(name) > fewer, setting.with_(**{name: fewer})
+
+
+@lru_cache(maxsize=512)
+def _with_ones(setting: Setting, quantity: str, part: str | None) -> sympy.Expr:
+    """The general form, and what differs where an axis has one entry: any stride will do there, so copies fall away.
+
+    Seen by numbers: each size in turn is 1, then all of them.
+    """
+    form = _general(setting, quantity, part)
+    numbers = dict.fromkeys(setting.own, 2) | dict.fromkeys(setting.free, setting.anchor)
+    numbers |= {name: SAMPLE[name] for name in setting.symbols if name in SAMPLE}
+    names = [name for name in setting.symbols if name != "k"]
+    for name, point in [(name, {name: 1}) for name in names] + [(name, dict.fromkeys(names, 1)) for name in names]:
+        if not _is_as_recorded(form, setting.with_(**numbers | point), quantity, part):
+            one = setting.with_(**{name: 1})
+            form = _excepted(form, setting.value(name) > 1, _with_ones(one, quantity, part), setting, one)
+    return form
+
+
+def _is_as_recorded(form: sympy.Expr, setting: Setting, quantity: str, part: str | None) -> bool:
+    """Whether a form has the value of a setting in numbers; yes where there is no such layer."""
+    try:
+        (outcome,) = _outcomes(setting, quantity, part).values()
+    except ValueError:
+        return True
+    value = form.xreplace({x: sympy.Integer(int(v[0])) for x, v in _grid(setting).values.items()})
+    return round(float(value)) == round(float(outcome[0])) if value.has(sympy.log) else bool(value == outcome[0])
 
 
 def _general(setting: Setting, quantity: str, part: str | None) -> sympy.Expr:
@@ -174,7 +231,7 @@ def _loops_over_k(setting: Setting) -> bool:
     if "k" in dict(setting.sizes):
         return False
     try:
-        _recordings(setting.with_(**dict.fromkeys(setting.free, ANCHOR)))
+        _recordings(setting.with_(**dict.fromkeys(setting.free, setting.anchor)))
     except NeedsNumber:
         return True
     return False
@@ -183,33 +240,31 @@ def _loops_over_k(setting: Setting) -> bool:
 @lru_cache(maxsize=512)
 def _over_counts(setting: Setting, quantity: str, part: str | None) -> dict[Path, Outcome]:
     """Outcomes with the free iteration counts as symbols; loops are not nested, so each count adds its own slope."""
-    anchor = setting.with_(**dict.fromkeys(setting.free, ANCHOR))
+    anchor = setting.with_(**dict.fromkeys(setting.free, setting.anchor))
     base = _outcomes(anchor, quantity, part)
-    steps = {name: _outcomes(anchor.with_(**{name: ANCHOR + 1}), quantity, part) for name in setting.free}
+    steps = {name: _outcomes(anchor.with_(**{name: setting.anchor + 1}), quantity, part) for name in setting.free}
 
     def line(values: list[sympy.Expr]) -> sympy.Expr:
         start, *ends = values
-        slopes = ((option_symbol(n) - ANCHOR) * (end - start) for n, end in zip(steps, ends, strict=True))
+        slopes = ((option_symbol(n) - setting.anchor) * (end - start) for n, end in zip(steps, ends, strict=True))
         return sympy.expand(sympy.Add(start, *slopes))
 
     return {path: _combine(line, [base[path], *(step[path] for step in steps.values())]) for path in base}
 
 
 def _check_lines(setting: Setting, quantity: str, part: str | None) -> None:
-    """Raise ValueError unless a recording with other counts, all of them at once, is as the lines say."""
+    """Raise NotAlikeError unless a recording with other counts, all of them at once, is as the lines say."""
     lines = _over_counts(setting, quantity, part)
-    for other in (ANCHOR - 1, ANCHOR + 2):  # the lower one is cheaper, and an exception may lie there
-        if _on_line(lines, setting, dict.fromkeys(setting.free, other), quantity, part):
-            return
-    counts = ", ".join(setting.free)
-    raise ValueError(f"{quantity} of {setting.method} is not linear in {counts}; give numbers for these")
+    if not _on_line(lines, setting, dict.fromkeys(setting.free, setting.anchor + 2), quantity, part):
+        counts = ", ".join(setting.free)
+        raise NotAlikeError(f"{quantity} of {setting.method} is not linear in {counts}; give numbers for these")
 
 
 def _on_line(
     lines: dict[Path, Outcome], setting: Setting, counts: dict[str, int], quantity: str, part: str | None
 ) -> bool:
     """Whether the outcomes with these counts are what the lines give."""
-    numbers = dict.fromkeys(setting.free, ANCHOR) | counts
+    numbers = dict.fromkeys(setting.free, setting.anchor) | counts
     values = {option_symbol(name): number for name, number in numbers.items()}
     measured = _outcomes(setting.with_(**numbers), quantity, part)
     return measured.keys() == lines.keys() and all(
@@ -240,14 +295,16 @@ def _recordings(setting: Setting) -> dict[Path, tuple[Recording, Ranges]]:
 @lru_cache(maxsize=256)
 def _grid(setting: Setting) -> Grid:
     sizes = {name: n for name, n in setting.sizes if name not in SIDES}
-    free = {name: [ANCHOR - 1, ANCHOR + 2] for name in setting.free} | {name: [1, 2, 3] for name in setting.own}
-    return Grid(sizes, dict(setting.counts), free, setting.rectangular)
+    free = {name: [setting.anchor - 1, setting.anchor + 2] for name in setting.free} | {
+        name: [1, 2, 3] for name in setting.own
+    }
+    return Grid(sizes, dict(setting.counts), free, setting.rectangular, setting.stride)
 
 
 def _combine(function: Callable[[list[sympy.Expr]], sympy.Expr], outcomes: list[Outcome]) -> Outcome:
     """Combine outcomes candidate by candidate."""
     if len({len(outcome) for outcome in outcomes}) > 1:
-        raise ValueError("the candidates of the maximum change with k or an iteration count; give numbers for these")
+        raise NotAlikeError("the candidates of the maximum change with k or an iteration count; give numbers for these")
     return tuple(function(list(values)) for values in zip(*outcomes, strict=True))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -10,18 +12,22 @@ import sympy
 from .cases import Outcome, Ranges
 from .symbols import H, S
 
+_REMAINDER = sympy.Symbol("s mod 2", integer=True, nonnegative=True)
+
 
 def peak_candidates(events: list[tuple[int, Any]], start: int, ranges: Ranges) -> Outcome:
     """Polynomials whose maximum is the peak of live bytes, in order of time.
 
-    A total is left out if another is at least as large for all values: if, with every variable x written as its least
-    value + x', no coefficient of the other is smaller.
+    A total is left out if another is at least as large for all values: if no coefficient of the other is smaller once
+    every variable x is written as its least value + x', or with s written as 2h + a remainder.
 
     Args:
         events: allocations (+1, bytes) and releases (-1, bytes).
         start: the number of events before the measured call.
         ranges: the smallest and the largest value of each symbol.
     """
+    if all(isinstance(size, int) for _, size in events):
+        return (sympy.Integer(max(list(accumulate(sign * size for sign, size in events))[start - 1 :])),)
     sizes = {size: i for i, size in enumerate(dict.fromkeys(size for _, size in events))}
     live = np.zeros((len(events), len(sizes)), np.int64)
     for row, (sign, size) in enumerate(events):
@@ -31,11 +37,14 @@ def peak_candidates(events: list[tuple[int, Any]], start: int, ranges: Ranges) -
     tops = live[[row for row, fall in enumerate([*falls, True]) if fall]]
     tops = np.array(list(dict.fromkeys(map(tuple, tops))))
 
-    exact, shifted = _coefficients(list(sizes), ranges)
-    totals = tops @ shifted
-    kept = [i for i in range(len(tops)) if not _dominated(totals, i)]
-    monomials, matrix = exact
-    return tuple(sympy.Add(*(int(a) * x for a, x in zip(tops[i] @ matrix, monomials, strict=True) if a)) for i in kept)
+    expressions = [in_variables(size) for size in sizes]
+    least = {x: x + low for x, (low, _) in ranges.items()}
+    halves = any(e.has(H) for e in expressions)
+    for shift in (least, least | {S: 2 * least.get(H, H) + _REMAINDER}) if halves else (least,):
+        totals = tops @ _matrix([e.xreplace(shift) for e in expressions])[1]
+        tops = tops[[not _dominated(totals, i) for i in range(len(tops))]]
+    monomials, matrix = _matrix(expressions)
+    return tuple(sympy.Add(*(int(a) * x for a, x in zip(top @ matrix, monomials, strict=True) if a)) for top in tops)
 
 
 def in_variables(size: Any) -> sympy.Expr:
@@ -50,25 +59,21 @@ def _dominated(totals: np.ndarray, i: int) -> bool:
     return bool((others & ~equal).any() or equal[:i].any())
 
 
-def _coefficients(sizes: list[Any], ranges: Ranges) -> tuple[tuple[list[sympy.Expr], np.ndarray], np.ndarray]:
-    """The sizes as polynomials: (monomials, coefficients), and the coefficients once every variable is shifted."""
-    expressions = [in_variables(size) for size in sizes]
-    symbols = sorted(set().union(*(e.free_symbols for e in expressions)), key=str)
+def _matrix(expressions: list[sympy.Expr]) -> tuple[list[sympy.Expr], np.ndarray]:
+    """Expressions as polynomials: the monomials, and a row of coefficients for each."""
+    symbols = tuple(sorted(set().union(*(e.free_symbols for e in expressions)), key=str))
     if not symbols:
-        constants = _integers([[int(e)] for e in expressions])
-        return ([sympy.Integer(1)], constants), constants
-    polynomials = [sympy.Poly(e, *symbols) for e in expressions]
-    powers, matrix = _matrix(polynomials)
-    monomials = [sympy.Mul(*(x**p for x, p in zip(symbols, power, strict=True))) for power in powers]
-    shift = {x: x + ranges[x][0] if x in ranges else x for x in symbols}
-    _, shifted = _matrix([sympy.Poly(p.as_expr().subs(shift), *symbols) for p in polynomials])
-    return (monomials, matrix), shifted
-
-
-def _matrix(polynomials: list[sympy.Poly]) -> tuple[list[tuple[int, ...]], np.ndarray]:
-    terms = [dict(p.terms()) for p in polynomials]
+        return [sympy.Integer(1)], _integers([[int(e)] for e in expressions])
+    terms = [_terms(e, symbols) for e in expressions]
     powers = sorted(set().union(*terms), reverse=True)
-    return powers, _integers([[int(t.get(power, 0)) for power in powers] for t in terms])
+    monomials = [sympy.Mul(*(x**p for x, p in zip(symbols, power, strict=True))) for power in powers]
+    return monomials, _integers([[int(t.get(power, 0)) for power in powers] for t in terms])
+
+
+@lru_cache(maxsize=8192)
+def _terms(expression: sympy.Expr, symbols: tuple[sympy.Symbol, ...]) -> dict[tuple[int, ...], Any]:
+    """The coefficients of a polynomial by powers; many a size is in many recordings."""
+    return dict(sympy.Poly(expression, *symbols).terms())
 
 
 def _integers(rows: list[list[int]]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -220,6 +221,7 @@ def _collected(expression: sympy.Expr) -> sympy.Expr:
     return sympy.Add(*terms).subs({dummy: e for e, dummy in dummies.items()})
 
 
+@lru_cache(maxsize=4096)
 def _coefficient(expression: sympy.Expr) -> sympy.Expr:
     """A polynomial in s and k expanded, factored, or with (s+k-1)², the pixels of a padded image, split off."""
     forms = [sympy.expand(expression), sympy.factor(expression)]

@@ -16,6 +16,8 @@ QUANTITIES = tuple(f"{name}_{phase}" for name in COUNTED for phase in ("forward"
 KEPT = {"parameter_bytes": "parameters", "buffer_bytes": "buffers", "cache_bytes": "cache"}  # the category of each
 CATEGORIES = ("parameters", "buffers", "inputs", "optimizer", "cache", "gradients", "activations", "temporaries")
 
+Group = tuple[str, str, str]  # phase, part and class of operations
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -45,36 +47,31 @@ class Recording:
         return [(sign, storage.nbytes) for sign, storage in self.events]
 
     @cached_property
-    def _groups(self) -> dict[tuple[str, str, str], list[Operation]]:
-        """The operations of a call by phase, part and class."""
-        groups: dict[tuple[str, str, str], list[Operation]] = {}
-        for op in self.operations:
-            groups.setdefault((op.phase, op.part, op.cls), []).append(op)
-        return groups
+    def _of_call(self) -> dict[Group, dict[str, Size]]:
+        return _totals(self.operations)
+
+    @cached_property
+    def _of_setup(self) -> dict[Group, dict[str, Size]]:
+        return _totals(self.setup)
 
     def count(self, name: str, phase: str, part: str | None = None, cls: str | None = None) -> Size:
         """Total of ``name`` (macs, flops, traffic, launches) over a phase, of one part and one class or all.
 
         The total of all parts is what a call pays: without what was paid once.
         """
-        ops = [
-            op
-            for (of_phase, of_part, of_cls), group in self._groups.items()
+        groups = [*self._of_call.items(), *(self._of_setup.items() if part is not None else ())]
+        return sum(
+            totals[name]
+            for (of_phase, of_part, of_cls), totals in groups
             if of_phase == phase and part in (None, of_part) and cls in (None, of_cls)
-            for op in group
-        ]
-        if part is not None:
-            ops += [op for op in self.setup if op.part == part and op.phase == phase and cls in (None, op.cls)]
-        return len(ops) if name == "launches" else total(getattr(op, name) for op in ops)
+        )
 
     def quantity(self, name: str, part: str | None = None) -> Size:
         """Any of QUANTITIES but the peak."""
         if name == "saved_bytes":
             return self.saved_bytes
-        if name in BYTES:
-            return self.bytes_of[
-                {"parameter": "parameters", "buffer": "buffers", "cache": "cache"}[name.split("_", maxsplit=1)[0]]
-            ]
+        if name in KEPT:
+            return self.bytes_of[KEPT[name]]
         counted, phase = name.split("_")
         return self.count(counted, phase, part)
 
@@ -93,6 +90,16 @@ class Recording:
             if i >= self.start and now > most:
                 best, most = dict(live), now
         return best
+
+
+def _totals(operations: list[Operation]) -> dict[Group, dict[str, Size]]:
+    groups: dict[Group, list[Operation]] = {}
+    for op in operations:
+        groups.setdefault((op.phase, op.part, op.cls), []).append(op)
+    return {
+        group: {name: len(ops) if name == "launches" else total(getattr(op, name) for op in ops) for name in COUNTED}
+        for group, ops in groups.items()
+    }
 
 
 def total(sizes: Iterable[Size]) -> Size:

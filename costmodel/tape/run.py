@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,11 +23,15 @@ from .tape import Storage, Tape, pinned
 from .tensor import Tensor
 
 PARAMETER_TRANSFORM = "parameter_transform"
+# Modules, autograd's Function and the garbage collector are every thread's: one records at a time.
+_RECORDING = threading.RLock()
 
 
 @contextmanager
 def running(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
     """Let torch programs run on ``tape``: factories make tensors on it, autograd functions are recorded.
+
+    Recordings may lie inside each other; another thread's waits until the outermost ends.
 
     Args:
         tape: where they are recorded.
@@ -42,6 +47,7 @@ def running(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
     if torch.is_autocast_enabled("cpu"):
         raise ValueError("a recording is of full precision; leave torch.autocast first")
     with ExitStack() as stack:
+        stack.enter_context(_RECORDING)
         tape.lift = partial(constant, tape=tape, counted=False)
         tapes = table.recordings()
         tapes.append(tape)
@@ -211,11 +217,8 @@ def _functions_recorded(base: Any) -> Iterator[None]:
             return _record_function(cls, args, kwargs)
         return super(base, cls).apply(*args, **kwargs)
 
-    base.apply = apply
-    try:
+    with _replaced(base, "apply", apply):
         yield
-    finally:
-        del base.apply
 
 
 @contextmanager
@@ -228,11 +231,22 @@ def _hooks_refused(hooks: Any) -> Iterator[None]:
             raise refused("torch.autograd.graph.saved_tensors_hooks (torch.utils.checkpoint uses it)")
         return original(self)
 
-    hooks.__enter__ = refuse
+    with _replaced(hooks, "__enter__", refuse):
+        yield
+
+
+@contextmanager
+def _replaced(cls: Any, name: str, value: Any) -> Iterator[None]:
+    """Another attribute of a class for a while."""
+    before = vars(cls).get(name)
+    setattr(cls, name, value)
     try:
         yield
     finally:
-        hooks.__enter__ = original
+        if before is None:
+            delattr(cls, name)
+        else:
+            setattr(cls, name, before)
 
 
 def _record_function(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

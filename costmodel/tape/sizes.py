@@ -89,12 +89,3 @@ def quotient(a: Size, b: Size) -> Size:
 
     ratio = sympy.sympify(a) / b
     return ratio if ratio.as_numer_denom()[1] == 1 else sympy.cancel(ratio)
-
-
-def half(size: Size) -> Size:
-    """⌊size/2⌋, always written alike."""
-    if isinstance(size, int):
-        return size // 2
-    from .symbols import floored  # noqa: PLC0415
-
-    return floored(size / 2)

@@ -36,9 +36,10 @@ class Tensor(torch.Tensor):
         nbytes: of its elements (not of its memory).
         conjugated: whether it is a lazy conjugate view.
         is_view: whether it was made as a view of another.
+        follows: whether that needs a gradient, so that torch says it of the view too, even under no_grad.
     """
 
-    __slots__ = ("_strides", "conjugated", "dtype", "edge", "is_view", "memory", "nbytes", "sizes", "tape")
+    __slots__ = ("_strides", "conjugated", "dtype", "edge", "follows", "is_view", "memory", "nbytes", "sizes", "tape")
 
     tape: Tape
     sizes: Shape
@@ -47,6 +48,7 @@ class Tensor(torch.Tensor):
     nbytes: Size
     conjugated: bool
     is_view: bool
+    follows: bool
     edge: tuple[Node, int] | None
     _strides: layout.Strides | None
 
@@ -61,7 +63,7 @@ class Tensor(torch.Tensor):
         """Make one; a torch.Tensor has no ``__init__`` of its own."""
         self: Tensor = torch.Tensor._make_subclass(cls, _EMPTY)
         self.tape, self.sizes, self.dtype, self._strides = tape, sizes, dtype, strides
-        self.conjugated = self.is_view = False
+        self.conjugated = self.is_view = self.follows = False
         self.edge = None
         self.nbytes = nbytes = tape.nbytes(sizes, dtype.itemsize)
         self.memory = memory = tape.allocate(nbytes) if memory is None else memory
@@ -133,7 +135,7 @@ class Tensor(torch.Tensor):
     def view_of(self, sizes: Shape, strides: layout.Strides | None, dtype: DType = None) -> Tensor:
         """A view of its memory, outside the graph."""
         out = Tensor(self.tape, sizes, self.dtype if dtype is None else dtype, self.memory, strides)
-        out.conjugated, out.is_view = self.conjugated, True
+        out.conjugated, out.is_view, out.follows = self.conjugated, True, self.requires_grad
         return out
 
     def alias(self) -> Tensor:
@@ -199,11 +201,12 @@ class Tensor(torch.Tensor):
     @property
     def requires_grad(self) -> bool:
         """Whether it is part of a graph."""
-        return self.edge is not None
+        return self.edge is not None or self.follows
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
         self.edge = (self.edge or (leaf(self._strides), 0)) if value else None
+        self.follows = self.follows and value
 
     @property
     def is_leaf(self) -> bool:  # type: ignore[override]

@@ -188,9 +188,9 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     if _is_tall(a, b):
         return _as_tall(a, b)
     if ranks == (3, 3) and not fits(a.sizes[:1], b.sizes[:1]):
-        if a.sizes[0] == 1 and _asks_for_gradient(a):
+        if a.sizes[0] == 1 and a.requires_grad:
             return matmul(squeeze(a, 0), b)
-        if b.sizes[0] == 1 and _asks_for_gradient(b):
+        if b.sizes[0] == 1 and b.requires_grad:
             return matmul(a, squeeze(b, 0))
     lead = broadcast(a.sizes[:-2], b.sizes[:-2])
     count = prod(lead)
@@ -209,20 +209,12 @@ def _is_tall(a: Tensor, b: Tensor) -> bool:
     stack, other = (a, b) if a.rank >= b.rank else (transpose(b.alias(), -2, -1), a)
     if stack.rank <= 2 or other.rank > 2:
         return False
-    if _asks_for_gradient(other):
+    if other.requires_grad:
         return True
     if a.rank == 2:
         return False
     hints, strides = stack.hints, stack.strides
     return all(strides[i] == strides[i + 1] * hints[i + 1] for i in range(stack.rank - 2))
-
-
-def _asks_for_gradient(x: Tensor) -> bool:
-    """Whether torch's ``x.requires_grad`` is true: under no_grad too it is of a view of a parameter."""
-    if x.requires_grad or not x.is_view:
-        return x.requires_grad
-    owners = [known() for _, known in x.tape.constants.values() if callable(known)]
-    return any(each is not None and each.memory is x.memory and each.requires_grad for each in owners)
 
 
 def _as_tall(a: Tensor, b: Tensor) -> Tensor:

@@ -25,12 +25,16 @@ def _sizes(given: tuple[Any, ...]) -> Shape:
 
 @rule("Tensor.detach", "torch.detach")
 def detach(x: Tensor) -> Tensor:
-    return x.alias()
+    """The same elements without a history."""
+    out = x.alias()
+    out.follows = False
+    return out
 
 
 @rule("Tensor.data", attribute=True)
 def data(x: Tensor) -> Tensor:
-    return x.alias()
+    """The same elements without a history."""
+    return detach(x)
 
 
 # Axes.

@@ -61,6 +61,22 @@ def an_einsum(make: Maker) -> nn.Module:
 
 
 @kind()
+def products_with_views_of_a_weight(make: Maker) -> nn.Module:
+    """Stacks that lie in no order to be one matrix: torch copies them where the view's weight needs a gradient."""
+
+    class Mix(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.eye(CHANNELS))
+
+        def forward(self, x: Tensor) -> Tensor:
+            pixels = x.flatten(2).mT
+            return (pixels @ self.weight.t() + pixels @ self.weight.detach().t()).mT.reshape(x.shape)
+
+    return trunk(make(), Mix())
+
+
+@kind()
 def transposed_images(make: Maker) -> nn.Module:
     return trunk(Call(lambda x, f: f(x.mT).mT, make()), Call(lambda x, f: f(x.flip(3)), make()))
 
