@@ -1,7 +1,7 @@
 """From recordings in symbols to one expression.
 
 Sizes are symbols on the tape; loop lengths cannot be. An iteration count enters linearly, as every pass through a loop
-does the same from the second or third on, so two recordings give the line and a third one checks it. The kernel size of
+does the same from one of the first on, so two recordings give the line and a third one checks it. The kernel size of
 a method whose program loops over it enters as a polynomial, found and checked by finite differences. Where sizes
 coincide (k = 1, c_in = c_out) or a loop runs less often, the program may do something else: these exceptions are
 recorded apart and kept only where they differ.
@@ -195,7 +195,8 @@ def _with_ones(setting: Setting, quantity: str, part: str | None) -> sympy.Expr:
     numbers = dict.fromkeys(setting.own, 2) | dict.fromkeys(setting.free, setting.anchor)
     numbers |= {name: SAMPLE[name] for name in setting.symbols if name in SAMPLE}
     names = [name for name in setting.symbols if name != "k"]
-    for name, point in [(name, {name: 1}) for name in names] + [(name, dict.fromkeys(names, 1)) for name in names]:
+    ones = dict.fromkeys(names, 1) | ({"c_out": SAMPLE["c_out"]} if "c_out" in names else {})  # which is not c_in
+    for name, point in [(name, {name: 1}) for name in names] + [(name, ones) for name in names]:
         if not _is_as_recorded(form, setting.with_(**numbers | point), quantity, part):
             one = setting.with_(**{name: 1})
             form = _excepted(form, setting.value(name) > 1, _with_ones(one, quantity, part), setting, one)
