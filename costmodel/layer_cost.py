@@ -20,14 +20,13 @@ from .checks import (
     torch_dtype,
 )
 from .tape import Tape
-from .tape.recording import COUNTED, Recording
 from .tape.sizes import as_torch
 
 if TYPE_CHECKING:
     from lipcost.layers import LipschitzConv2d
 
 Mode = Literal["train", "inference"]
-CLASSES = ("conv", "matmul", "fft", "inverse", "pointwise")
+PHASES = ("forward", "backward")
 
 
 @dataclass(frozen=True)
@@ -175,15 +174,12 @@ def predict(
         padding_mode=getattr(layer, "padding_mode", None),
         bias=layer.bias is not None,
         options={name: getattr(layer, name) for name in (*layer.counts, *layer.sizes)},
-        **_counts(recording, None),
+        **recording.counts(PHASES),
         **{name: recording.quantity(name) for name in ("parameter_bytes", "buffer_bytes", "saved_bytes")},
         cache_bytes=0 if train else recording.quantity("cache_bytes"),
         peak_bytes=recording.peak(),
-        by_class={
-            cls: round(sum(recording.count("flops", phase, cls=cls) for phase in ("forward", "backward")))
-            for cls in CLASSES
-        },
-        parts={part: _counts(recording, part) for part in PARTS},
+        by_class=recording.flops_by_class(),
+        parts={part: recording.counts(PHASES, part) for part in PARTS},
     )
 
 
@@ -207,11 +203,3 @@ def builder(  # noqa: PLR0917  (a layer's own arguments, in their order)
         return cls(given[0], given[1], given[2], bias=bias, dtype=torch_dtype(dtype), **extra, **counts)
 
     return build
-
-
-def _counts(recording: Recording, part: str | None) -> dict[str, int]:
-    return {
-        f"{name}_{phase}": round(recording.count(name, phase, part))
-        for name in COUNTED
-        for phase in ("forward", "backward")
-    }

@@ -9,9 +9,9 @@ from typing import Any
 from .checks import positive
 from .devices.device import Device, as_device
 from .devices.roofline import Seconds, seconds, tally
-from .layer_cost import CLASSES, Mode
+from .layer_cost import Mode
 from .networks.workload import workload
-from .tape.recording import COUNTED, Recording
+from .tape.recording import Recording
 
 IMAGE_RANK = 3  # channels and two sides
 PHASES = ("forward", "backward", "optimizer")
@@ -180,7 +180,7 @@ def predict_network(
         w=w,
         shape=task.shape,
         optimizer=optimizer if mode == "train" else None,
-        **{f"{name}_{phase}": round(recording.count(name, phase)) for name in COUNTED for phase in PHASES},
+        **recording.counts(PHASES),
         parameter_bytes=held["parameters"],
         buffer_bytes=held["buffers"],
         gradient_bytes=held["gradients"],
@@ -189,7 +189,7 @@ def predict_network(
         saved_bytes=recording.saved_bytes,
         peak_bytes=sum(live.values()),
         by_category=live,
-        by_class={cls: round(sum(recording.count("flops", phase, cls=cls) for phase in PHASES)) for cls in CLASSES},
+        by_class=recording.flops_by_class(),
         time=None if on is None else step_time(recording, on, b),
     )
 

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 COSTS = Path(__file__).parent / "costmodel"
-EXHAUSTIVE = ("test_conv_nets.py", "test_exact.py", "test_formulas.py", "test_network_cost.py", "test_networks.py")
+EXHAUSTIVE = (
+    "test_compare.py", "test_conv_nets.py", "test_exact.py", "test_formulas.py", "test_network_cost.py",
+    "test_networks.py", "test_planner.py", "test_theory.py",
+)  # fmt: skip
 
 
 @pytest.hookimpl(tryfirst=True)

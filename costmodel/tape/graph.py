@@ -28,7 +28,12 @@ def attach(
         saved: what it keeps for its backward, None for what is left out.
         backward: ``backward(saved, *gradients)`` returns one gradient, or None, per input.
     """
-    if not any(tensor.edge is not None for tensor in inputs) or not torch.is_grad_enabled():
+    for tensor in inputs:
+        if tensor.edge is not None:
+            break
+    else:
+        return
+    if not torch.is_grad_enabled():
         return
     tape = inputs[0].tape
     node = Node(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
+from typing import Any
 
 from .tape import Operation, Size, Storage
 
+CLASSES = ("conv", "matmul", "fft", "inverse", "pointwise")
 COUNTED = ("macs", "flops", "traffic", "launches")  # each as *_forward and *_backward
 BYTES = ("parameter_bytes", "buffer_bytes", "cache_bytes", "saved_bytes", "peak_bytes")
 QUANTITIES = tuple(f"{name}_{phase}" for name in COUNTED for phase in ("forward", "backward")) + BYTES
@@ -59,12 +61,31 @@ class Recording:
 
         The total of all parts is what a call pays: without what was paid once.
         """
-        groups = [*self._of_call.items(), *(self._of_setup.items() if part is not None else ())]
         return sum(
             totals[name]
-            for (of_phase, of_part, of_cls), totals in groups
-            if of_phase == phase and part in (None, of_part) and cls in (None, of_cls)
+            for (of_phase, _, of_cls), totals in self._groups(part)
+            if of_phase == phase and cls in (None, of_cls)
         )
+
+    def _groups(self, part: str | None) -> list[tuple[Group, dict[str, Size]]]:
+        if part is None:
+            return list(self._of_call.items())
+        return [(group, t) for group, t in (*self._of_call.items(), *self._of_setup.items()) if group[1] == part]
+
+    def counts(self, phases: Sequence[str], part: str | None = None) -> dict[str, int]:
+        """The totals of a recording with numbers, as macs_forward and so on, in whole numbers."""
+        found: dict[str, Any] = {f"{name}_{phase}": 0 for name in COUNTED for phase in phases}
+        for (phase, _, _), totals in self._groups(part):
+            for name, number in totals.items():
+                found[f"{name}_{phase}"] += number
+        return {name: round(number) for name, number in found.items()}
+
+    def flops_by_class(self) -> dict[str, int]:
+        """Of all phases of a recording with numbers, in whole numbers."""
+        found: dict[str, Any] = dict.fromkeys(CLASSES, 0)
+        for (_, _, cls), totals in self._of_call.items():
+            found[cls] += totals["flops"]
+        return {cls: round(number) for cls, number in found.items()}
 
     def quantity(self, name: str, part: str | None = None) -> Size:
         """Any of QUANTITIES but the peak."""

@@ -27,6 +27,13 @@ PARAMETER_TRANSFORM = "parameter_transform"
 _RECORDING = threading.RLock()
 
 
+class Door(TorchFunctionMode):
+    """Hands every torch function to its rule."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _enter(function, args, kwargs or {})
+
+
 @contextmanager
 def running(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
     """Let torch programs run on ``tape``: factories make tensors on it, autograd functions are recorded.
@@ -37,13 +44,6 @@ def running(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
         tape: where they are recorded.
         module: one whose parameters and buffers lie on it meanwhile; all of it is put back, whatever happens.
     """
-
-    class Door(TorchFunctionMode):
-        """Hands every torch function to its rule."""
-
-        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            return _enter(function, args, kwargs or {})
-
     if torch.is_autocast_enabled("cpu"):
         raise ValueError("a recording is of full precision; leave torch.autocast first")
     with ExitStack() as stack:

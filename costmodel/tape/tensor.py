@@ -16,6 +16,7 @@ from .table import PLAIN, call
 from .tape import DType, Shape, Size, Storage, Tape
 
 _EMPTY = torch.empty(0, device="meta")  # what torch's own code would see of any of them
+_make = torch.Tensor._make_subclass
 
 
 class Tensor(torch.Tensor):
@@ -33,19 +34,17 @@ class Tensor(torch.Tensor):
 
     Attributes:
         edge: the node that made it and which of the node's outputs it is; None outside a graph.
-        nbytes: of its elements (not of its memory).
         conjugated: whether it is a lazy conjugate view.
         is_view: whether it was made as a view of another.
         follows: whether that needs a gradient, so that torch says it of the view too, even under no_grad.
     """
 
-    __slots__ = ("_strides", "conjugated", "dtype", "edge", "follows", "is_view", "memory", "nbytes", "sizes", "tape")
+    __slots__ = ("_strides", "conjugated", "dtype", "edge", "follows", "is_view", "memory", "sizes", "tape")
 
     tape: Tape
     sizes: Shape
     dtype: DType
     memory: Storage
-    nbytes: Size
     conjugated: bool
     is_view: bool
     follows: bool
@@ -61,12 +60,11 @@ class Tensor(torch.Tensor):
         strides: layout.Strides | None = None,
     ) -> Tensor:
         """Make one; a torch.Tensor has no ``__init__`` of its own."""
-        self: Tensor = torch.Tensor._make_subclass(cls, _EMPTY)
+        self: Tensor = _make(cls, _EMPTY)
         self.tape, self.sizes, self.dtype, self._strides = tape, sizes, dtype, strides
         self.conjugated = self.is_view = self.follows = False
         self.edge = None
-        self.nbytes = nbytes = tape.nbytes(sizes, dtype.itemsize)
-        self.memory = memory = tape.allocate(nbytes) if memory is None else memory
+        self.memory = memory = tape.allocate(tape.nbytes(sizes, dtype.itemsize)) if memory is None else memory
         memory.users += 1
         return self
 
@@ -83,6 +81,11 @@ class Tensor(torch.Tensor):
         return call(func, args, kwargs or {})
 
     # What rules are written in.
+
+    @property
+    def nbytes(self) -> Size:  # type: ignore[override]
+        """Of its elements (not of its memory)."""
+        return self.tape.nbytes(self.sizes, self.dtype.itemsize)
 
     @property
     def rank(self) -> int:
@@ -135,7 +138,7 @@ class Tensor(torch.Tensor):
     def view_of(self, sizes: Shape, strides: layout.Strides | None, dtype: DType = None) -> Tensor:
         """A view of its memory, outside the graph."""
         out = Tensor(self.tape, sizes, self.dtype if dtype is None else dtype, self.memory, strides)
-        out.conjugated, out.is_view, out.follows = self.conjugated, True, self.requires_grad
+        out.conjugated, out.is_view, out.follows = self.conjugated, True, self.edge is not None or self.follows
         return out
 
     def alias(self) -> Tensor:

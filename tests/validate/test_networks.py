@@ -47,7 +47,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("b", [2, 5])
+@pytest.mark.parametrize("b", [pytest.param(2, marks=pytest.mark.slow), 5])
 @pytest.mark.parametrize("method", METHODS)
 def test_conv_net_xs_costs_what_is_predicted(method: str, b: int) -> None:
     check(method, b, NARROW.get(method.removesuffix(PUBLISHED), 16))

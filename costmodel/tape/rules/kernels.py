@@ -19,7 +19,7 @@ Operand = Any  # a Tensor, or a Python number, which torch keeps on the host
 
 def pointwise(name: str, *operands: Operand, dtype: DType = None, flops_per_element: int = 1) -> Tensor:
     """A kernel that computes each output element from the corresponding ones of its (broadcast) inputs."""
-    tensors = [operand.resolved() for operand in operands if type(operand) is Tensor]
+    tensors = [each.resolved() if each.conjugated else each for each in operands if type(each) is Tensor]
     out = result_of(tensors, promoted(operands) if dtype is None else dtype)
     out.tape.kernel(name, "pointwise", [*tensors, out], flops=flops_per_element * out.elements)
     return out
@@ -29,9 +29,11 @@ def result_of(tensors: Sequence[Tensor], dtype: DType) -> Tensor:
     """A new tensor of the broadcast shape of ``tensors``, laid out as their kernel's output."""
     first = tensors[0]
     sizes = first.sizes
-    if len(tensors) > 1 and any(tensor.sizes != sizes for tensor in tensors):
-        sizes = broadcast(*(tensor.sizes for tensor in tensors))
-    if first._strides is None and len(first.sizes) == len(sizes) and first.sizes == sizes:
+    for tensor in tensors[1:]:
+        if tensor.sizes != sizes:
+            sizes = broadcast(*(tensor.sizes for tensor in tensors))
+            break
+    if first._strides is None and first.sizes == sizes:
         return first.new(sizes, dtype)
     if all(tensor.is_plain for tensor in tensors) and any(tensor.sizes == sizes for tensor in tensors):
         return first.new(sizes, dtype)
@@ -111,9 +113,17 @@ def reduced(sizes: Shape, axes: Sequence[int], keepdim: bool) -> tuple[Shape, Sh
 
 def promoted(operands: Sequence[Operand]) -> DType:
     """The type in which torch computes with these operands: tensors with axes over those without, both over numbers."""
-    dtypes = [operand.dtype for operand in operands if type(operand) is Tensor]
-    if len(dtypes) == len(operands) == 1 or (len(dtypes) == len(operands) and all(d is dtypes[0] for d in dtypes)):
-        return dtypes[0]
+    first, *others = operands
+    if type(first) is Tensor:
+        own = first.dtype
+        for other in others:
+            if type(other) is Tensor:
+                if other.dtype is not own:
+                    break
+            elif type(other) not in (int, float) or not (own.is_floating_point or own.is_complex):
+                break
+        else:
+            return own
     return _promoted(tuple((o.dtype, o.rank > 0) if type(o) is Tensor else type(o) for o in operands))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from .. import layout
 from ..errors import refused
 from ..graph import attach
@@ -77,12 +79,18 @@ def _circular(x: Tensor, widths: Sequence[Size]) -> Tensor:
     left, right, top, bottom = widths
     b, c, h, w = x.sizes
     full = (b, c, h + top + bottom, w + left + right)
-    holds = x.tape.holds
-    out = copied_into(x.new(full), x.sizes, _window(_window(x, x.sizes), x.sizes))
-    for size, shape in ((left, (b, c, full[2], left)), (right, (b, c, full[2], right)),
-                        (top, (b, c, top, full[3])), (bottom, (b, c, bottom, full[3]))):  # fmt: skip
-        if holds(size > 0):
-            out = copied_into(out, shape, _window(out, shape))
+    strips = [(left, (b, c, full[2], left)), (right, (b, c, full[2], right)),
+              (top, (b, c, top, full[3])), (bottom, (b, c, bottom, full[3]))]  # fmt: skip
+    shapes = [shape for size, shape in strips if x.tape.holds(size > 0)]
+    out = x.new(full)
+    if not (x.requires_grad and torch.is_grad_enabled()):
+        for shape in (x.sizes, *shapes):
+            strip = out.view_of(shape, out.strides)
+            x.tape.kernel("copy_", "pointwise", [strip, strip, strip], flops=0)
+        return out
+    out = copied_into(out, x.sizes, _window(_window(x, x.sizes), x.sizes))
+    for shape in shapes:
+        out = copied_into(out, shape, _window(out, shape))
     return out
 
 

@@ -122,7 +122,7 @@ def _is_more(size: Size) -> Any:
 
 def _resolved_shape(x: Tensor, given: Shape) -> Shape:
     """A shape with its -1 put in."""
-    if not any(isinstance(size, int) and size == -1 for size in given):
+    if -1 not in given:
         if not x.tape.symbolic and prod(x.sizes) != prod(given):
             raise Mismatch(f"a tensor of shape {x.sizes} has no shape {given}")
         return given
