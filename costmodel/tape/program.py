@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from .graph import run_backward, saved_storages
 from .layout import contiguous
@@ -97,8 +98,13 @@ class Session:
                 setup = [op for op in tape.operations if op.part == "parameter"]
                 self.gradients = before = None
                 self.kept.clear()
+                self._keep_caches()
                 tape.restart()
             return self._read(setup if program.train is False else [])
+
+    def _keep_caches(self) -> None:
+        for tensor in caches(self.module):
+            tensor.memory.part = "parameter"
 
     def _train_once(self) -> None:
         with torch.no_grad():
@@ -122,9 +128,13 @@ class Session:
         own = mark("parameters", self.module.parameters())
         own |= mark("buffers", [b for b in self.module.buffers() if b.memory not in own])
         own |= mark("inputs", [self.x, *self.kept.get("inputs", ())])
-        cached = {storage for storage in self.tape.base if storage.part == "parameter"} - own
-        for storage in cached:
-            storage.category = "cache"
+        cached = mark("cache", [tensor for tensor in caches(self.module) if tensor.memory not in own])
+        for storage in self.tape.base:
+            if not storage.users:  # replaced by the call
+                storage.category = "temporaries"
+            elif storage.part == "parameter" and storage not in own:
+                storage.category = "cache"
+                cached.add(storage)
         return own | cached
 
     def _read(self, setup: list[Operation]) -> Recording:
@@ -151,6 +161,12 @@ def given(tape: Tape, sizes: Shape, dtype: DType) -> Tensor:
     """A tensor that is there before the call."""
     storage = tape.existing(tape.nbytes(sizes, dtype.itemsize))
     return Tensor(tape, sizes, dtype, storage, contiguous(tuple(map(tape.hint, sizes))))
+
+
+def caches(module: nn.Module) -> list[Tensor]:
+    """What layers in eval keep of their weights, whoever made it: a hook may have made a weight."""
+    kept = [each.__dict__.get("_cache") for each in module.modules()]
+    return [tensor for tensor in tree_leaves(kept) if type(tensor) is Tensor] if any(kept) else []
 
 
 def mark(category: str, tensors: Iterable[Tensor]) -> set[Storage]:

@@ -153,6 +153,32 @@ def test_each_kind(variant: Variant) -> None:
     outcome(variant)
 
 
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [
+        *(("frozen_weight", f"{method}/published") for method in ("standard", "aol", "bcop")),
+        *(("parameters_in_channels_last", method) for method in ("standard", "aol")),
+        *(("pruned", method) for method in ("standard", "standard/published")),
+        ("a_layer_at_two_image_sizes", "cpl/published"),
+    ],
+)
+def test_kinds_that_differ_in_some_methods_only(kind: str, method: str) -> None:
+    for mode in MODES:
+        assert outcome(Variant(kind, method, mode)) == "exact"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("b", "k", "stride"), [(1, 1, 1), (1, 3, 1), (1, 5, 1), (2, 1, 1), (2, 1, 2), (2, 3, 1), (16, 1, 1)]
+)
+def test_p2_a_bias_that_is_trained_beside_a_frozen_kernel(b: int, k: int, stride: int, dtype: torch.dtype) -> None:
+    """OneDNN, where torch takes it, computes the kernel's gradient too."""
+    frozen = nn.Conv2d(4, 4, k, stride=stride, padding=k // 2)
+    frozen.weight.requires_grad_(False)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), frozen, nn.Flatten()).to(dtype)
+    assert differences(net, torch.rand(b, 3, 6, 6).to(dtype), "train") == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", LAYERS)
 @pytest.mark.parametrize("kind", KINDS)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+import torch
+
 from .. import layout
 from ..errors import Mismatch
 from ..graph import attach
@@ -16,10 +18,12 @@ from ..sizes import fit, halved
 from ..table import rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
-from .kernels import alike
+from .kernels import alike, fits
 from .padding import constant_pad
 
 Sides = tuple[Size, ...]
+# By which torch chooses oneDNN for a convolution in float32 on a CPU.
+LARGE_KERNEL, LARGE_INPUT, MANY = 3, 20480, 16
 
 
 def _each(value: Any, count: int) -> Sides:
@@ -50,7 +54,8 @@ def _convolve(
     if any(isinstance(side, int) and side < 1 for side in out_sides):
         raise Mismatch(f"a kernel of {kernel} is larger than the padded image {x.sizes[2:]}")
     sizes = (x.sizes[0], weight.sizes[0], *out_sides)
-    return _convolution(x, weight, bias, sizes, macs=prod(sizes) * prod(weight.sizes[1:]))
+    spread = any(n != 1 for n in (*strides, *dilations))
+    return _convolution(x, weight, bias, sizes, prod(sizes) * prod(weight.sizes[1:]), spread)
 
 
 def _odd(span: Size) -> Any:
@@ -98,32 +103,64 @@ def conv_transpose2d(
     alike(x, weight, "input and kernel of a convolution")
     fit(x.sizes[1], weight.sizes[0], "channels of a transposed convolution's input and kernel")
     sizes = (x.sizes[0], weight.sizes[1] * groups, *sides)
-    return _convolution(x, weight, bias, sizes, macs=prod(x.sizes) * prod(weight.sizes[1:]))
+    spread = any(n != 1 for n in (*_each(stride, 2), *_each(dilation, 2)))
+    return _convolution(x, weight, bias, sizes, prod(x.sizes) * prod(weight.sizes[1:]), spread)
 
 
-def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, sizes: Shape, macs: Size) -> Tensor:
-    """Each of the gradients of input and weight takes as many MACs as the forward; the bias's is a sum."""
+def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, sizes: Shape, macs: Size, spread: bool) -> Tensor:
+    """Each of the gradients of input and weight takes as many MACs as the forward; the bias's is a sum.
+
+    ``spread``: whether it has a stride or a dilation.
+    """
     tape = x.tape
     out = x.new(sizes, strides=_strides(x, weight, sizes))
     inputs = [x, weight] if bias is None else [x, weight, bias]
     variant = variant_of(sizes)
     tape.kernel("convolution", "conv", [*inputs, out], macs=macs, variant=variant)
     needs = [tensor.requires_grad for tensor in inputs]
-    channels = sizes[1]
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
-        shapes = [saved[0].sizes, saved[1].sizes, (channels,)]
-        gradients = [g.new(shape) if need else None for shape, need in zip(shapes, needs, strict=False)]
-        for gradient in gradients[:2]:
-            if gradient is not None:
-                gradient._strides = _strides(saved[0], saved[1], gradient.sizes)
+        x, weight = saved
+        gradients, spare = _gradients(g, x, weight, needs), _spare(x, weight, needs, spread)
         written = [gradient for gradient in gradients if gradient is not None]
         count = macs * (needs[0] + needs[1])
         tape.kernel("convolution_backward", "conv", [g, *saved, *written], macs=count, variant=variant)
+        del spare
         return gradients
 
     attach([out], inputs, [x, weight], backward)
     return out
+
+
+def _gradients(g: Tensor, x: Tensor, weight: Tensor, needs: Sequence[bool]) -> list[Tensor | None]:
+    """New tensors for those of input, weight and bias that are needed."""
+    shapes = (x.sizes, weight.sizes, (g.sizes[1],))
+    strides = (_strides(x, weight, x.sizes), _strides(x, weight, weight.sizes), None)
+    each = zip(needs, shapes, strides, strict=False)
+    return [g.new(sizes, strides=order) if need else None for need, sizes, order in each]
+
+
+def _spare(x: Tensor, weight: Tensor, needs: Sequence[bool], spread: bool) -> Tensor | None:
+    """A gradient of the weight that nobody needs: oneDNN computes it together with the bias's.
+
+    Source: use_mkldnn and convolution_backward in aten/src/ATen/native/Convolution.cpp.
+    """
+    if len(needs) == len("xw") or needs[1] or not needs[2]:
+        return None
+    if x.dtype is torch.bfloat16:
+        return weight.new(weight.sizes) if torch.ops.mkldnn._is_mkldnn_bf16_supported() else None
+    if x.dtype is not torch.float32:
+        return None
+    batch, *kernel = x.sizes[0], *weight.sizes[2:]
+    holds = x.tape.holds
+    pays = (
+        not fits(x.sizes[1:2], weight.sizes[1:2])
+        or all(holds(k > LARGE_KERNEL) for k in kernel[-2:])
+        or holds(batch > 1)
+        or holds(x.elements > LARGE_INPUT)
+    )
+    threads = spread or torch.get_num_threads() > 1 or holds(batch >= MANY) or any(holds(k > 1) for k in kernel[-2:])
+    return weight.new(weight.sizes) if pays and threads else None
 
 
 def variant_of(sizes: Shape) -> str:
@@ -146,8 +183,7 @@ def convolution_backward(
 ) -> list[Tensor | None]:  # fmt: skip
     """The gradients of input and weight that ``mask`` asks for, one convolution each."""
     of_x, of_weight, of_bias = mask
-    outs = [x.new(x.sizes) if of_x else None, weight.new(weight.sizes) if of_weight else None]
-    outs.append(g.new((g.sizes[1],)) if of_bias else None)
+    outs = _gradients(g, x, weight, (of_x, of_weight, of_bias))
     swept = x if transposed else g
     macs = swept.sizes[0] * prod(swept.sizes[2:]) * weight.elements * (of_x + of_weight)
     written = [out for out in outs if out is not None]
