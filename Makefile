@@ -16,7 +16,7 @@ report: .venv/installed ## Measure every method and write report/index.html
 test: .venv/installed ## Tests, doctests and the documentation's code blocks
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n auto --dist loadgroup
 
-slow: .venv/installed ## The exhaustive suites on the published algorithms too, which no longer change
+slow: .venv/installed ## What takes longer: every kind of network with every method, the published algorithms exhaustively
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -n auto --dist loadgroup
 
 lint: .venv/installed ## Style
