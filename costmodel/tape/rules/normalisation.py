@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import refused
+from ..errors import Mismatch, refused
 from ..graph import attach
 from ..sizes import fit, multiple
 from ..table import rule
-from ..tape import Shape
+from ..tape import Shape, Size
 from ..tensor import Tensor
 from .copies import contiguous
 from .kernels import image_strides, in_place, reduced
@@ -73,6 +73,12 @@ def _check(sizes: Shape, *parameters: Parameter) -> None:
             fit(have, want, "parameters of a normalisation")
 
 
+def _several(x: Tensor, channels: Size) -> None:
+    """Raise Mismatch where each channel has one value, of which there is no variance."""
+    if x.elements == channels:
+        raise Mismatch(f"a normalisation takes more than one value per channel, got shape {x.sizes}")
+
+
 @rule("torch.nn.functional.batch_norm")
 def batch_norm(
     x: Tensor, running_mean: Parameter, running_var: Parameter, weight: Parameter = None, bias: Parameter = None,
@@ -84,6 +90,7 @@ def batch_norm(
     sizes: Shape = (x.sizes[1],) if training else (0,)
     statistics = [x.new(sizes) for _ in range(2)]
     if training:
+        _several(x, x.sizes[1])
         for each in running:
             each.memory.version += 1
     return _normalised("native_batch_norm", x, [weight, bias], running, statistics, [weight, *running])
@@ -130,6 +137,7 @@ def group_norm(
 ) -> Tensor:
     """x (b, c, …) over groups of channels: means and scales (b, g)."""
     multiple(x.sizes[1], num_groups, "channels of group_norm")
+    _several(x, num_groups)
     _check((x.sizes[1],), weight, bias)
     if image_strides(x, x.sizes) is None:
         x = contiguous(x)

@@ -147,6 +147,8 @@ def interpolate(
         grown = _each(size, 2)
     else:
         grown = tuple(_scaled_side(side, factor) for side, factor in zip(sides, _each(scale_factor, 2), strict=True))
+    if len(grown) != len(sides):
+        raise Mismatch(f"interpolation to {len(grown)} sides of an image with {len(sides)}")
     before = x.sizes
     out = _kernel("upsample_nearest2d", [x], x, (*before[:2], *grown), 0)
     name = "upsample_nearest2d_backward"

@@ -35,6 +35,10 @@ CASES: dict[str, Callable[[Tensor], Tensor]] = {
     "a pool too large": lambda y: F.max_pool2d(y, 9),
     "an average too large": lambda y: F.avg_pool2d(y, 9),
     "batch norm": lambda y: F.batch_norm(y, None, None, weight=torch.ones(3), training=True),
+    "batch norm of one value": lambda y: F.batch_norm(y[:1, :, :1, :1], None, None, training=True),
+    "instance norm of one value": lambda y: F.instance_norm(y[:, :, 0, 0]),
+    "group norm of one value": lambda y: F.group_norm(y[:1, :, :1, :1], 4),
+    "interpolation": lambda y: F.interpolate(y, size=(3, 3, 3)),
     "layer norm": lambda y: F.layer_norm(y, (3,)),
     "group norm": lambda y: F.group_norm(y, 3),
     "pixel shuffle": lambda y: F.pixel_shuffle(y, 3),
@@ -59,7 +63,7 @@ class Then(nn.Module):
 @pytest.mark.parametrize("case", CASES)
 def test_what_torch_refuses_has_no_cost(case: str, mode: str) -> None:
     net = Then(CASES[case])
-    with pytest.raises((RuntimeError, IndexError)):
+    with pytest.raises((RuntimeError, IndexError, ValueError)):
         net(torch.rand(2, 3, 4, 4))
-    with pytest.raises(ValueError, match=r"fit|shape|multiple|larger|none at"):
+    with pytest.raises(ValueError, match=r"fit|shape|multiple|larger|none at|sides"):
         predict_network(net, mode=mode, b=2, s=4)
