@@ -35,6 +35,7 @@ SIZES = {"b": B, "s": S, "c": C, "c_in": C_IN, "c_out": C_OUT, "k": 2 * M + 1}
 SIDES = ("h", "w")  # numbers only, in place of s
 ANCHORS = (3, 4, 5)  # iteration counts from which on all iterations may be alike
 SAMPLE = {"b": 5, "s": 11, "c": 6, "c_in": 6, "c_out": 10, "k": 3}  # sizes that are in no relation
+COPIES = ("traffic", "launches", "saved", "peak")  # quantities in which a copy shows
 DEGREE = 3  # of k in a method that is unrolled over it
 
 Fixed = tuple[tuple[str, int], ...]
@@ -192,6 +193,8 @@ def _with_ones(setting: Setting, quantity: str, part: str | None) -> sympy.Expr:
     Seen by numbers: each size in turn is 1, then all of them.
     """
     form = _general(setting, quantity, part)
+    if not quantity.startswith(COPIES):
+        return form
     numbers = dict.fromkeys(setting.own, 2) | dict.fromkeys(setting.free, setting.anchor)
     numbers |= {name: SAMPLE[name] for name in setting.symbols if name in SAMPLE}
     names = [name for name in setting.symbols if name != "k"]

@@ -18,7 +18,27 @@ QUANTITIES = tuple(f"{name}_{phase}" for name in COUNTED for phase in ("forward"
 KEPT = {"parameter_bytes": "parameters", "buffer_bytes": "buffers", "cache_bytes": "cache"}  # the category of each
 CATEGORIES = ("parameters", "buffers", "inputs", "optimizer", "cache", "gradients", "activations", "temporaries")
 
-Group = tuple[str, str, str]  # phase, part and class of operations
+
+class Group:
+    """Operations of one phase, part and class; ``once``: paid by an earlier call. Totals are remembered."""
+
+    def __init__(self, phase: str, part: str, cls: str, once: bool) -> None:
+        self.phase, self.part, self.cls, self.once = phase, part, cls, once
+        self.operations: list[Operation] = []
+        self._totals: dict[str, Size] = {}
+
+    def counts_for(self, part: str | None) -> bool:
+        """Whether it is of a part; of all of them it is what the call itself pays."""
+        return not self.once if part is None else self.part == part
+
+    def total(self, name: str) -> Size:
+        """Of macs, flops, traffic or launches."""
+        if name not in self._totals:
+            launches = name == "launches"
+            self._totals[name] = (
+                len(self.operations) if launches else total(getattr(op, name) for op in self.operations)
+            )
+        return self._totals[name]
 
 
 @dataclass(frozen=True)
@@ -49,42 +69,32 @@ class Recording:
         return [(sign, storage.nbytes) for sign, storage in self.events]
 
     @cached_property
-    def _of_call(self) -> dict[Group, dict[str, Size]]:
-        return _totals(self.operations)
-
-    @cached_property
-    def _of_setup(self) -> dict[Group, dict[str, Size]]:
-        return _totals(self.setup)
+    def _groups(self) -> list[Group]:
+        return [*_grouped(self.operations, once=False), *_grouped(self.setup, once=True)]
 
     def count(self, name: str, phase: str, part: str | None = None, cls: str | None = None) -> Size:
         """Total of ``name`` (macs, flops, traffic, launches) over a phase, of one part and one class or all.
 
         The total of all parts is what a call pays: without what was paid once.
         """
-        return sum(
-            totals[name]
-            for (of_phase, _, of_cls), totals in self._groups(part)
-            if of_phase == phase and cls in (None, of_cls)
-        )
-
-    def _groups(self, part: str | None) -> list[tuple[Group, dict[str, Size]]]:
-        if part is None:
-            return list(self._of_call.items())
-        return [(group, t) for group, t in (*self._of_call.items(), *self._of_setup.items()) if group[1] == part]
+        groups = [group for group in self._groups if group.counts_for(part) and group.phase == phase]
+        return sum(group.total(name) for group in groups if cls in (None, group.cls))
 
     def counts(self, phases: Sequence[str], part: str | None = None) -> dict[str, int]:
         """The totals of a recording with numbers, as macs_forward and so on, in whole numbers."""
         found: dict[str, Any] = {f"{name}_{phase}": 0 for name in COUNTED for phase in phases}
-        for (phase, _, _), totals in self._groups(part):
-            for name, number in totals.items():
-                found[f"{name}_{phase}"] += number
+        for group in self._groups:
+            if group.counts_for(part):
+                for name in COUNTED:
+                    found[f"{name}_{group.phase}"] += group.total(name)
         return {name: round(number) for name, number in found.items()}
 
     def flops_by_class(self) -> dict[str, int]:
         """Of all phases of a recording with numbers, in whole numbers."""
         found: dict[str, Any] = dict.fromkeys(CLASSES, 0)
-        for (_, _, cls), totals in self._of_call.items():
-            found[cls] += totals["flops"]
+        for group in self._groups:
+            if group.counts_for(None):
+                found[group.cls] += group.total("flops")
         return {cls: round(number) for cls, number in found.items()}
 
     def quantity(self, name: str, part: str | None = None) -> Size:
@@ -113,14 +123,14 @@ class Recording:
         return best
 
 
-def _totals(operations: list[Operation]) -> dict[Group, dict[str, Size]]:
-    groups: dict[Group, list[Operation]] = {}
+def _grouped(operations: list[Operation], once: bool) -> Iterable[Group]:
+    groups: dict[tuple[str, str, str], Group] = {}
     for op in operations:
-        groups.setdefault((op.phase, op.part, op.cls), []).append(op)
-    return {
-        group: {name: len(ops) if name == "launches" else total(getattr(op, name) for op in ops) for name in COUNTED}
-        for group, ops in groups.items()
-    }
+        key = op.phase, op.part, op.cls
+        if key not in groups:
+            groups[key] = Group(*key, once)
+        groups[key].operations.append(op)
+    return groups.values()
 
 
 def total(sizes: Iterable[Size]) -> Size:
