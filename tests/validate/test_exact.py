@@ -78,8 +78,8 @@ drawn = st.builds(
 )
 
 
-def thirty(test: Any) -> Any:
-    """Thirty drawn configurations, after the corners that the formulas branch at."""
+def twenty(test: Any) -> Any:
+    """Twenty drawn configurations, after the corners that the formulas branch at."""
     corners = [
         Drawn(1, 1, 1, 1, 1),
         Drawn(1, 2, 1, 1, 1),
@@ -96,12 +96,12 @@ def thirty(test: Any) -> Any:
     for corner in corners:
         test = example(corner)(test)
     test = given(drawn)(test)
-    return settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))(test)
+    return settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))(test)
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("mode", ["train", "inference"])
-@thirty
+@twenty
 def test_counts(method: str, mode: Any, config: Drawn) -> None:
     """MACs equal fvcore's; MACs, FLOPs, launches and traffic equal a dispatch-level counter's, forward and backward."""
     case = config.case(method, mode)
@@ -118,7 +118,7 @@ def test_counts(method: str, mode: Any, config: Drawn) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("mode", ["train", "inference"])
-@thirty
+@twenty
 def test_bytes(method: str, mode: Any, config: Drawn) -> None:
     """Saved bytes equal autograd's; peaks equal the profiler's (plain eager) and the live-storage tracker's."""
     case = config.case(method, mode)
