@@ -10,6 +10,7 @@ recorded apart and kept only where they differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -21,7 +22,7 @@ import sympy
 from ..checks import METHODS
 from ..layer_cost import builder
 from ..tape import Tape
-from ..tape.errors import NeedsNumber
+from ..tape.errors import Mismatch, NeedsNumber, UnruledFunction
 from ..tape.program import Program, record_call
 from ..tape.recording import Recording
 from .cases import Grid, Outcome, Path, Ranges, explore, join, pieces
@@ -122,13 +123,11 @@ class NotAlikeError(ValueError):
 
 def closed_form(setting: Setting, quantity: str, part: str | None = None) -> sympy.Expr:
     """A quantity in b, s, c (or c_in and c_out), m = (k-1)/2, h = ⌊s/2⌋ and the free iteration counts."""
-    for anchor in ANCHORS:
-        try:
+    *earlier, last = ANCHORS if setting.free else ANCHORS[:1]
+    for anchor in earlier:
+        with suppress(NotAlikeError):
             return _from(replace(setting, anchor=anchor), quantity, part)
-        except NotAlikeError:
-            if not setting.free or anchor == ANCHORS[-1]:
-                raise
-    raise AssertionError
+    return _from(replace(setting, anchor=last), quantity, part)
 
 
 @lru_cache(maxsize=512)
@@ -210,6 +209,8 @@ def _is_as_recorded(form: sympy.Expr, setting: Setting, quantity: str, part: str
     """Whether a form has the value of a setting in numbers; yes where there is no such layer."""
     try:
         (outcome,) = _outcomes(setting, quantity, part).values()
+    except (Mismatch, NeedsNumber, UnruledFunction):
+        raise
     except ValueError:
         return True
     value = form.xreplace({x: sympy.Integer(int(v[0])) for x, v in _grid(setting).values.items()})

@@ -179,6 +179,16 @@ def test_p2_a_bias_that_is_trained_beside_a_frozen_kernel(b: int, k: int, stride
     assert differences(net, torch.rand(b, 3, 6, 6).to(dtype), "train") == []
 
 
+@pytest.mark.parametrize(("k", "groups"), [(1, 1), (3, 1), (3, 2), (5, 1)])
+@pytest.mark.parametrize("convolution", [nn.Conv2d, nn.ConvTranspose2d])
+def test_p2_a_bias_that_is_trained_beside_many_frozen_weights(convolution: Any, k: int, groups: int) -> None:
+    """Of one image oneDNN takes large or grouped kernels alone; the kernel's gradient is the peak here."""
+    frozen = convolution(64, 96, k, groups=groups)
+    frozen.weight.requires_grad_(False)
+    net = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), frozen, nn.Flatten())
+    assert differences(net, torch.rand(1, 3, 6, 6), "train") == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", LAYERS)
 @pytest.mark.parametrize("kind", KINDS)

@@ -18,7 +18,7 @@ from ..sizes import fit, halved
 from ..table import rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
-from .kernels import alike, fits
+from .kernels import alike
 from .padding import constant_pad
 
 Sides = tuple[Size, ...]
@@ -55,7 +55,7 @@ def _convolve(
         raise Mismatch(f"a kernel of {kernel} is larger than the padded image {x.sizes[2:]}")
     sizes = (x.sizes[0], weight.sizes[0], *out_sides)
     spread = any(n != 1 for n in (*strides, *dilations))
-    return _convolution(x, weight, bias, sizes, prod(sizes) * prod(weight.sizes[1:]), spread)
+    return _convolution(x, weight, bias, sizes, prod(sizes) * prod(weight.sizes[1:]), spread, groups)
 
 
 def _odd(span: Size) -> Any:
@@ -104,10 +104,12 @@ def conv_transpose2d(
     fit(x.sizes[1], weight.sizes[0], "channels of a transposed convolution's input and kernel")
     sizes = (x.sizes[0], weight.sizes[1] * groups, *sides)
     spread = any(n != 1 for n in (*_each(stride, 2), *_each(dilation, 2)))
-    return _convolution(x, weight, bias, sizes, prod(x.sizes) * prod(weight.sizes[1:]), spread)
+    return _convolution(x, weight, bias, sizes, prod(x.sizes) * prod(weight.sizes[1:]), spread, groups)
 
 
-def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, sizes: Shape, macs: Size, spread: bool) -> Tensor:
+def _convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None, sizes: Shape, macs: Size, spread: bool, groups: int
+) -> Tensor:
     """Each of the gradients of input and weight takes as many MACs as the forward; the bias's is a sum.
 
     ``spread``: whether it has a stride or a dilation.
@@ -121,7 +123,7 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, sizes: Shape, m
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
         x, weight = saved
-        gradients, spare = _gradients(g, x, weight, needs), _spare(x, weight, needs, spread)
+        gradients, spare = _gradients(g, x, weight, needs), _spare(x, weight, needs, spread, groups)
         written = [gradient for gradient in gradients if gradient is not None]
         count = macs * (needs[0] + needs[1])
         tape.kernel("convolution_backward", "conv", [g, *saved, *written], macs=count, variant=variant)
@@ -140,12 +142,13 @@ def _gradients(g: Tensor, x: Tensor, weight: Tensor, needs: Sequence[bool]) -> l
     return [g.new(sizes, strides=order) if need else None for need, sizes, order in each]
 
 
-def _spare(x: Tensor, weight: Tensor, needs: Sequence[bool], spread: bool) -> Tensor | None:
+def _spare(x: Tensor, weight: Tensor, needs: Sequence[bool], spread: bool, groups: int) -> Tensor | None:
     """A gradient of the weight that nobody needs: oneDNN computes it together with the bias's.
 
     Source: use_mkldnn and convolution_backward in aten/src/ATen/native/Convolution.cpp.
     """
-    if len(needs) == len("xw") or needs[1] or not needs[2]:
+    of_weight, of_bias = (*needs, False)[1:3]
+    if of_weight or not of_bias:
         return None
     if x.dtype is torch.bfloat16:
         return weight.new(weight.sizes) if torch.ops.mkldnn._is_mkldnn_bf16_supported() else None
@@ -154,7 +157,7 @@ def _spare(x: Tensor, weight: Tensor, needs: Sequence[bool], spread: bool) -> Te
     batch, *kernel = x.sizes[0], *weight.sizes[2:]
     holds = x.tape.holds
     pays = (
-        not fits(x.sizes[1:2], weight.sizes[1:2])
+        groups > 1
         or all(holds(k > LARGE_KERNEL) for k in kernel[-2:])
         or holds(batch > 1)
         or holds(x.elements > LARGE_INPUT)
