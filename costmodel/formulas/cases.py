@@ -54,7 +54,8 @@ class Grid:
             "k": [3, 5, 7, *(n for n in near if n % 2 and n > 1)],
         }
         channels = {1, 2, 3, *near}
-        free |= dict.fromkeys(("c", "c_in"), sorted({*channels, *(n // stride**2 for n in near)} - {0}) + [far])
+        shared = {n // stride**2 + step for n in near for step in (0, 1)}
+        free |= dict.fromkeys(("c", "c_in"), [*sorted(channels | shared - {0}), far])
         seen = {n * stride**2 + step for n in channels for step in (-1, 0, 1)} if stride > 1 else set()
         free["c_out"] = [*sorted(channels | seen - {0}), far]
         free |= free_counts

@@ -25,6 +25,7 @@ from ..tape import Tape
 from ..tape.errors import Mismatch, NeedsNumber, UnruledFunction
 from ..tape.program import Program, record_call
 from ..tape.recording import Recording
+from ..tape.run import prompt_frees
 from .cases import Grid, Outcome, Path, Ranges, explore, join, pieces
 from .peak import in_variables, peak_candidates
 from .symbols import C_IN, C_OUT, B, C, K, M, S, hint, option_symbol
@@ -121,6 +122,7 @@ class NotAlikeError(ValueError):
     """Iterations differ from each other, as far as was looked."""
 
 
+@prompt_frees()  # around all recordings: what each leaves is looked through once
 def closed_form(setting: Setting, quantity: str, part: str | None = None) -> sympy.Expr:
     """A quantity in b, s, c (or c_in and c_out), m = (k-1)/2, h = ⌊s/2⌋ and the free iteration counts."""
     *earlier, last = ANCHORS if setting.free else ANCHORS[:1]

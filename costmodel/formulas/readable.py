@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -87,8 +88,12 @@ def formula(
         sizes=tuple(sizes.items()),
         counts=tuple((name, int(value)) for name, value in counts.items()),
     )
-    form = _readable(closed_form(setting, quantity, part))
-    return form if stride == 1 else form.subs(S, S / stride)
+    form = _mapped(closed_form(setting, quantity, part), _readable, _readable_condition)
+
+    def of_image(expression: Any) -> Any:
+        return expression.subs(S, S / stride)
+
+    return form if stride == 1 else _mapped(form, of_image, of_image)
 
 
 def _dtypes(cls: type[LipschitzConv2d]) -> list[str]:
@@ -181,12 +186,18 @@ def _values(setting: Setting, quantity: str, arrays: dict[str, np.ndarray]) -> n
     return np.broadcast_to(function(*point.values()), arrays["b"].shape)
 
 
+def _mapped(form: sympy.Expr, function: Callable[[Any], Any], of_condition: Callable[[Any], Any]) -> sympy.Expr:
+    """A form with each polynomial and each condition replaced; SymPy itself would try to find each maximum anew."""
+    if isinstance(form, sympy.Piecewise):
+        pieces = [(_mapped(e, function, of_condition), of_condition(condition)) for e, condition in form.args]
+        return sympy.Piecewise(*pieces)
+    if isinstance(form, sympy.Max):
+        return sympy.Max(*(_mapped(e, function, of_condition) for e in form.args), evaluate=False)
+    return function(form)
+
+
 def _readable(raw: sympy.Expr) -> sympy.Expr:
-    """k and ⌊s/2⌋ put back, each polynomial written short."""
-    if isinstance(raw, sympy.Piecewise):
-        return sympy.Piecewise(*((_readable(e), _readable_condition(condition)) for e, condition in raw.args))
-    if isinstance(raw, sympy.Max):
-        return sympy.Max(*(_readable(e) for e in raw.args), evaluate=False)
+    """A polynomial written short, with k and ⌊s/2⌋ put back."""
     expanded = sympy.expand(_put_back(raw))
     return min(expanded, _collected(expanded), sympy.factor(expanded), key=sympy.count_ops)
 

@@ -12,9 +12,9 @@ from torch.utils._pytree import tree_leaves
 
 from .graph import run_backward, saved_storages
 from .layout import contiguous
-from .recording import CATEGORIES, Recording, total
+from .recording import Recording
 from .run import mark_transforms, running
-from .tape import DType, Operation, Shape, Size, Storage, Tape
+from .tape import DType, Operation, Shape, Storage, Tape
 from .tensor import Tensor
 
 CALLS = 2  # by the second one lazy buffers have their size and caches are full
@@ -68,7 +68,7 @@ class Session:
         self.program, self.tape = program, tape
         self.module: Any = None
         self.x: Any = None
-        self.saved: Size = 0
+        self.saved: set[Storage] = set()
         self.gradients: Any = None
         self.kept: dict[str, Iterable[Tensor]] = {}
 
@@ -118,10 +118,9 @@ class Session:
         own = self._mark_own()
         if y.edge is None:
             raise ValueError("nothing in the output asks for a gradient: the module has no parameter that reaches it")
-        saved = saved_storages(y) - own
-        for storage in saved:
+        self.saved = saved_storages(y) - own
+        for storage in self.saved:
             storage.category = "activations"
-        self.saved = total(storage.nbytes for storage in saved)
         return y
 
     def _mark_own(self) -> set[Storage]:
@@ -142,18 +141,13 @@ class Session:
         own = self._mark_own()
         for category, tensors in self.kept.items():
             own |= mark(category, [tensor for tensor in tensors if tensor.memory not in own])
-        held: dict[str, Size] = dict.fromkeys(CATEGORIES, 0)
-        live = [*tape.base, *(storage for sign, storage in tape.events if sign > 0)]
-        for category in CATEGORIES:
-            held[category] = total(storage.nbytes for storage in live if storage.category == category)
         return Recording(
             operations=tape.operations,
             setup=setup,
             events=[(1, storage) for storage in tape.base] + tape.events,
             start=len(tape.base),
             once=self.program.train is False,
-            bytes_of=held,
-            saved_bytes=self.saved,
+            saved=self.saved,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -34,11 +34,15 @@ class Group:
     def total(self, name: str) -> Size:
         """Of macs, flops, traffic or launches."""
         if name not in self._totals:
-            launches = name == "launches"
-            self._totals[name] = (
-                len(self.operations) if launches else total(getattr(op, name) for op in self.operations)
-            )
+            self._totals[name] = self._total(name)
         return self._totals[name]
+
+    def _total(self, name: str) -> Size:
+        if name == "launches":
+            return len(self.operations)
+        if name == "traffic":
+            return total(nbytes for op in self.operations for nbytes in op.moved)
+        return total(getattr(op, name) for op in self.operations)
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,7 @@ class Recording:
         events: allocations (+1, storage) and releases (-1, storage), from an empty memory on.
         start: how many of the events are the base: what was there before the call.
         once: whether the parameter transformations are paid once (inference).
-        bytes_of: of what is kept, by category.
-        saved_bytes: kept by autograd for the backward, without the input and the module's own tensors.
+        saved: kept by autograd for the backward, without the input and the module's own tensors.
     """
 
     operations: list[Operation]
@@ -60,13 +63,26 @@ class Recording:
     events: list[tuple[int, Storage]]
     start: int
     once: bool
-    bytes_of: dict[str, Size]
-    saved_bytes: Size = 0
+    saved: Collection[Storage] = ()
 
     @cached_property
     def sizes(self) -> list[tuple[int, Size]]:
         """The events with the bytes of their storages."""
         return [(sign, storage.nbytes) for sign, storage in self.events]
+
+    @cached_property
+    def bytes_of(self) -> dict[str, Size]:
+        """Of all that is there or allocated, by category."""
+        found: dict[str, list[Size]] = {category: [] for category in CATEGORIES}
+        for sign, storage in self.events:
+            if sign > 0:
+                found[storage.category].append(storage.nbytes)
+        return {category: total(sizes) for category, sizes in found.items()}
+
+    @cached_property
+    def saved_bytes(self) -> Size:
+        """Kept by autograd for the backward."""
+        return total(storage.nbytes for storage in self.saved)
 
     @cached_property
     def _groups(self) -> list[Group]:

@@ -52,7 +52,7 @@ def running(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
         tapes = table.recordings()
         tapes.append(tape)
         stack.callback(tapes.pop)
-        stack.enter_context(_prompt_frees())
+        stack.enter_context(prompt_frees())
         stack.enter_context(_functions_recorded(torch.autograd.Function.__mro__[1]))
         stack.enter_context(_hooks_refused(torch.autograd.graph.saved_tensors_hooks))
         if module is not None:
@@ -62,7 +62,7 @@ def running(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def _prompt_frees() -> Iterator[None]:
+def prompt_frees() -> Iterator[None]:
     """Free by reference count alone: a cycle collected at a random moment would move bytes about."""
     enabled = gc.isenabled()
     gc.disable()

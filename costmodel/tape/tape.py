@@ -27,9 +27,14 @@ class Operation(NamedTuple):
     part: str  # input or parameter
     macs: Size
     flops: Size
-    traffic: Size  # bytes read and written
+    moved: tuple[Size, ...]  # bytes of each tensor that it reads or writes
     variant: str  # complex; 1x1 for a convolution whose output is one pixel; or nothing
     steps: Size  # that wait for each other: the order of the matrices that are inverted, else 1
+
+    @property
+    def traffic(self) -> Size:
+        """Bytes read and written."""
+        return sum(self.moved)
 
 
 class Storage:
@@ -156,10 +161,8 @@ class Tape:
         steps: Size = 1,
     ) -> None:
         """Record a kernel that reads and writes ``tensors`` (one that it updates in place is named twice)."""
-        traffic: Size = 0
-        for tensor in tensors:
-            traffic += tensor.nbytes
         if tensors[0].dtype.is_complex:
             variant = "complex"
         flops = 2 * macs if flops is None else flops
-        self.operations.append(Operation(name, cls, self.phase, self.part, macs, flops, traffic, variant, steps))
+        moved = tuple([tensor.nbytes for tensor in tensors])  # summed when it is asked for: symbols add slowly
+        self.operations.append(Operation(name, cls, self.phase, self.part, macs, flops, moved, variant, steps))

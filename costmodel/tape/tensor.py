@@ -95,7 +95,7 @@ class Tensor(torch.Tensor):
     @property
     def elements(self) -> Size:
         """The number of elements."""
-        return prod(self.sizes)
+        return self.tape.nbytes(self.sizes, 1)
 
     @property
     def hints(self) -> tuple[int, ...]:

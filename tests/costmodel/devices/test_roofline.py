@@ -42,8 +42,9 @@ def made_up(**values: float) -> Device:
 
 
 def operation(cls: str, variant: str = "", **sizes: Any) -> Operation:
-    numbers: dict[str, Any] = {"macs": 0, "flops": 1, "traffic": 1, "steps": 1} | sizes
-    return Operation("any", cls, "forward", "input", variant=variant, **numbers)
+    numbers: dict[str, Any] = {"macs": 0, "flops": 1, "steps": 1} | sizes
+    moved = (numbers.pop("traffic", 1),)
+    return Operation("any", cls, "forward", "input", variant=variant, moved=moved, **numbers)
 
 
 # One operation

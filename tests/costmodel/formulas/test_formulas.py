@@ -261,15 +261,30 @@ def test_a_stride_and_a_padding(method: str, padding: int, mode: Any) -> None:
             assert got == getattr(p, quantity), (quantity, b, s, c)
 
 
+@pytest.mark.parametrize("stride", [2, 3])
 @pytest.mark.parametrize("method", OWN)
-def test_a_stride_and_other_channels(method: str) -> None:
-    """Where the larger number of channels counts: four times as many go in as the image has."""
+def test_a_stride_and_other_channels(method: str, stride: int) -> None:
+    """Where the larger number of channels counts: stride² times as many go in as the image has."""
+    inside = stride**2
+    other = ((1, 2), (5, 3), (4, 4))
+    around = tuple((c, inside * c + more) for c in (1, 2, 7) for more in (-1, 0, 1))
     for quantity in PLACED:
-        expression = formula(method, quantity, stride=2, k=3, rectangular=True)
-        for c_in, c_out in ((1, 2), (2, 7), (2, 8), (2, 9), (5, 3), (4, 4), (1, 4), (1, 5), (7, 29)):
-            p = predict(method, b=3, s=6, c_in=c_in, c_out=c_out, stride=2)
-            got = at(expression, b=3, s=6, c_in=c_in, c_out=c_out, **defaults(method, 4 * c_in, c_out))
+        expression = formula(method, quantity, stride=stride, k=3, rectangular=True)
+        for c_in, c_out in other + around:
+            p = predict(method, b=3, s=3 * stride, c_in=c_in, c_out=c_out, stride=stride)
+            got = at(expression, b=3, s=3 * stride, c_in=c_in, c_out=c_out, **defaults(method, inside * c_in, c_out))
             assert got == getattr(p, quantity), (quantity, c_in, c_out)
+
+
+@pytest.mark.parametrize("method", OWN)
+def test_a_stride_and_a_number_of_channels(method: str) -> None:
+    """Nine times 10 channels are as many as come out, nine times 11 more; at each the peak may be another."""
+    for quantity in ("launches_backward", "peak_bytes"):
+        expression = formula(method, quantity, stride=3, k=3, c_out=90)
+        for c_in in (1, 9, 10, 11):
+            p = predict(method, b=3, s=9, c_in=c_in, c_out=90, stride=3)
+            got = at(expression, b=3, s=9, c_in=c_in, **defaults(method, 9 * c_in, 90))
+            assert got == getattr(p, quantity), (quantity, c_in)
 
 
 @pytest.mark.parametrize("method", [method for method in OWN if METHODS[method].even_kernels])
