@@ -101,13 +101,14 @@ def predict_network(
     in_place: bool = True,
     foreach: bool | None = None,
     input_gradient: bool = False,
+    first_step: bool = False,
     **options: int,
 ) -> NetworkPrediction:
     """What a whole network costs: a training step with its loss and optimizer, or a call in inference.
 
     The network's own forward runs, on tensors without values: what it does with shared, frozen or unused parameters,
     parts in eval mode, hooks and skip connections is in the numbers. A step is one of many: buffers that get their
-    size in the first one have it.
+    size in the first one have it, and the optimizer has its state, unless the first one is asked for.
 
     Args:
         network: a name in CONV_NETS, "ConvNetM" or "M" for short; or any torch module of functions that RULES covers.
@@ -131,6 +132,7 @@ def predict_network(
         foreach: whether an optimizer's kernel treats all parameters at once, as torch does on a GPU; default: whether
             the device is one.
         input_gradient: whether the images want a gradient too.
+        first_step: whether the step is the first: the optimizer makes its state, the module is as it was given.
         **options: of a named network, the method's own iteration counts.
 
     Raises:
@@ -163,6 +165,7 @@ def predict_network(
         in_place=in_place,
         foreach=on_gpu(on) if foreach is None else foreach,
         input_gradient=input_gradient,
+        first_step=first_step,
         **options,
     )
     recording = task.record(b)

@@ -173,20 +173,21 @@ class Call(ABC):
         """The call itself; what it returns must be kept alive while measuring."""
 
     def reset(self) -> None:
-        """Remove the gradients that a call left."""
+        """Go back to the state that a call starts from: remove the gradients that the last one left."""
         self.module.zero_grad(set_to_none=True)
 
     def figures(self) -> dict[str, Any]:
         """What :class:`MemoryMeasurement` says of every call, by name."""
-        parameters = storage_bytes(self.parameters)
         tensors, scalars, everything = self.profile()
+        parameters, fixed, cache = storage_bytes(self.parameters), storage_bytes(self.fixed), self.cache_bytes
+        self.reset()
         return {
             "parameter_bytes": parameters,
-            "buffer_bytes": storage_bytes(self.fixed) - parameters,
-            "cache_bytes": self.cache_bytes,
-            "saved_bytes": self.saved_bytes(),
-            "tracker_peak_bytes": self.track()[0],
+            "buffer_bytes": fixed - parameters,
+            "cache_bytes": cache,
             "profiler_peak_bytes": storage_bytes(self.base) + tensors,
+            "tracker_peak_bytes": self.track()[0],
+            "saved_bytes": self.saved_bytes(),
             "scratch_bytes": everything - tensors,
             "host_scalar_bytes": scalars,
         }

@@ -82,6 +82,7 @@ def measure_step(
     *,
     weight_decay: bool = False,
     foreach: bool = False,
+    first: bool = False,
 ) -> StepMeasurement:
     """Measure one training step on the CPU, by means that know nothing of any formula.
 
@@ -105,6 +106,8 @@ def measure_step(
         optimizer: "sgd", "sgd-momentum", "adam" or "adamw", of torch.optim.
         weight_decay: whether it has one.
         foreach: whether it treats all parameters by one operator, as it does on a GPU by default.
+        first: whether to measure the first step of ``net`` as it is: nothing warms up, and each measurement is of
+            another copy. The optimizer's state is then made in the step.
 
     Returns:
         The measurement.
@@ -125,13 +128,13 @@ def measure_step(
         >>> m.macs_forward, m.macs_backward, m.macs_optimizer  # x requires no grad
         (24, 24, 0)
     """
-    step = _Step(net, x, labels, optimizer, weight_decay=weight_decay, foreach=foreach)
+    step = (_FirstStep if first else _Step)(net, x, labels, optimizer, weight_decay=weight_decay, foreach=foreach)
     return StepMeasurement(
         **step.figures(),
         **step.counts(),
-        fvcore_macs=sum(fvcore_macs(step.module, step.x).values()),
         gradient_bytes=storage_bytes(p.grad for p in step.parameters if p.grad is not None),
         optimizer_bytes=storage_bytes(step.state),
+        fvcore_macs=step.fvcore_macs(),
     )
 
 
@@ -172,19 +175,31 @@ class _Step(Call):
         if labels.dtype != torch.int64 or labels.shape != x.shape[:1] or labels.device.type != "cpu":
             got = f"{labels.dtype} of shape {tuple(labels.shape)} on {labels.device}"
             raise ValueError(f"labels must be torch.int64 of shape {tuple(x.shape[:1])} on the CPU, got {got}")
-        net = copy.deepcopy(net)
         self.x, self.labels = x.detach().clone().requires_grad_(x.requires_grad), labels.clone()
         self.criterion = MarginCrossEntropy()
         # Without a learning rate the steps launch the same operators, and start from the same parameters.
-        self.optimizer = OPTIMIZERS[optimizer](
-            net.parameters(), lr=0.0, weight_decay=0.01 if weight_decay else 0.0, foreach=foreach, fused=False
+        self.optimize = partial(
+            OPTIMIZERS[optimizer], lr=0.0, weight_decay=0.01 if weight_decay else 0.0, foreach=foreach, fused=False
         )
-        self.criterion(net(self.x), self.labels).backward()
-        self.optimizer.step()
+        self.start(net)
+
+    def start(self, net: nn.Module) -> None:
+        """Take the steps before."""
+        self.module = copy.deepcopy(net)
+        self.optimizer = self.optimize(self.module.parameters())
+        self.run()
+        super().__init__(self.module, [self.x, self.labels], self.state, self.counters)
+
+    @property
+    def state(self) -> list[Tensor]:
+        """The optimizer's, but for the step counters."""
         states = self.optimizer.state.values()
-        counters = [state[STEP_COUNTER] for state in states if STEP_COUNTER in state]
-        self.state = [tensor for state in states for name, tensor in state.items() if name != STEP_COUNTER]
-        super().__init__(net, [self.x, self.labels], self.state, counters)
+        return [tensor for state in states for name, tensor in state.items() if name != STEP_COUNTER]
+
+    @property
+    def counters(self) -> list[Tensor]:
+        """Its step counters."""
+        return [state[STEP_COUNTER] for state in self.optimizer.state.values() if STEP_COUNTER in state]
 
     def forward(self) -> Tensor:
         loss: Tensor = self.criterion(self.module(self.x), self.labels)
@@ -200,6 +215,11 @@ class _Step(Call):
         self.optimizer.step()
         return loss
 
+    def fvcore_macs(self) -> int:
+        """The forward MACs of the network, by fvcore."""
+        self.reset()
+        return sum(fvcore_macs(self.module, self.x).values())
+
     def counts(self) -> dict[str, Any]:
         """The dispatcher's counts by figure and phase."""
         self.reset()
@@ -213,3 +233,33 @@ class _Step(Call):
         phases = {"forward": forward, "backward": backward, "optimizer": optimizer}
         figures = ("macs", "flops", "launches", "bytes_moved")
         return {f"{figure}_{name}": getattr(phase, figure) for figure in figures for name, phase in phases.items()}
+
+
+class _FirstStep(_Step):
+    """The first step of a copy of ``net``; each measurement takes another one."""
+
+    def start(self, net: nn.Module) -> None:
+        """Keep the network as it is."""
+        self.net = net
+        Call.__init__(self, net, [self.x, self.labels], [])
+
+    def reset(self) -> None:
+        self.x.grad = None
+        self.module = copy.deepcopy(self.net)
+        self.module.zero_grad(set_to_none=True)
+        self.optimizer = self.optimize(self.module.parameters())
+        if isinstance(self.optimizer, torch.optim.Adam):
+            for p in self.module.parameters():
+                self.optimizer.state[p] = _Counted({STEP_COUNTER: torch.zeros(())})
+        self.uncounted = self.counters
+
+
+class _Counted(dict[str, Tensor]):
+    """The state of a parameter before its first step, but that the counter, which is in no figure, is there already."""
+
+    def __len__(self) -> int:
+        return super().__len__() - 1  # torch makes the state of a parameter that has none
+
+    def __setitem__(self, name: str, tensor: Tensor) -> None:
+        if name != STEP_COUNTER:
+            super().__setitem__(name, tensor)

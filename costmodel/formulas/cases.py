@@ -55,7 +55,7 @@ class Grid:
         }
         channels = {1, 2, 3, *near}
         shared = {n // stride**2 + step for n in near for step in (0, 1)}
-        free |= dict.fromkeys(("c", "c_in"), [*sorted(channels | shared - {0}), far])
+        free["c"] = free["c_in"] = [*sorted(channels | shared - {0}), far]
         seen = {n * stride**2 + step for n in channels for step in (-1, 0, 1)} if stride > 1 else set()
         free["c_out"] = [*sorted(channels | seen - {0}), far]
         free |= free_counts

@@ -1,4 +1,4 @@
-"""The optimizers of torch, line by line on the tape: one step with the state that the steps before it made.
+"""The optimizers of torch, line by line on the tape: one step with the state that earlier ones made, or the first.
 
 ``foreach`` is what torch does where all parameters are on a GPU: one kernel for a list of tensors. Adam's step counters
 are 0-dimensional and stay on the host; they and their kernels are left out.
@@ -25,6 +25,7 @@ class Optimizer:
         parameters: what is optimised.
         weight_decay: whether there is one.
         foreach: whether a kernel treats all parameters at once.
+        first: whether there was no step before, which makes the state.
 
     Attributes:
         state: its own tensors, as many of each parameter's shape as ``states``.
@@ -32,16 +33,22 @@ class Optimizer:
 
     states: ClassVar[int]
 
-    def __init__(self, parameters: list[Tensor], *, weight_decay: bool, foreach: bool) -> None:
-        self.parameters, self.weight_decay, self.foreach = parameters, weight_decay, foreach
+    def __init__(self, parameters: list[Tensor], *, weight_decay: bool, foreach: bool, first: bool = False) -> None:
+        self.parameters, self.weight_decay, self.foreach, self.first = parameters, weight_decay, foreach, first
         from ..tape.program import given  # noqa: PLC0415  (it needs torch, which the names of optimizers do not)
 
-        self.state = [[given(p.tape, p.sizes, p.dtype) for p in parameters] for _ in range(self.states)]
+        states = 0 if first else self.states
+        self.state = [[given(p.tape, p.sizes, p.dtype) for p in parameters] for _ in range(states)]
 
     def step(self, gradients: list[Tensor]) -> None:
         """Update the parameters by their ``gradients``, in the same order."""
+        if self.first:
+            self.begin()
         columns = (self.parameters, gradients, *self.state)
         self.update([columns] if self.foreach else ([[t] for t in row] for row in zip(*columns, strict=True)))
+
+    def begin(self) -> None:
+        """Make the state that torch makes before the first update."""
 
     def update(self, rows: Iterable[Sequence[Tensors]]) -> None:
         """The same, for each of ``rows``: parameters, gradients and state that are treated at once.
@@ -60,6 +67,12 @@ class Optimizer:
         written = [tensor.new(tensor.sizes) for tensor in lists[0]]
         self._record(name, [tensor for each in lists for tensor in each], written)
         return written
+
+    def made(self, name: str, like: Tensor, *read: Tensor) -> Tensor:
+        """A tensor of the state, which torch makes one by one."""
+        out = like.new(like.sizes)
+        out.tape.kernel(name, "pointwise", [*read, out], flops=0)
+        return out
 
     def _record(self, name: str, read: Tensors, written: Tensors) -> None:
         tape: Tape = written[0].tape
@@ -87,15 +100,23 @@ class Momentum(Optimizer):
     states = 1
 
     def update(self, rows: Iterable[Sequence[Tensors]]) -> None:
-        """v ← μ v + g, w ← w - η v."""
+        """v ← μ v + g, w ← w - η v; the first v is g."""
+        made: list[Tensor] = []
         for row in rows:
-            parameters, gradients, velocity = row
+            parameters, gradients, *state = row
             if self.weight_decay:
                 gradients = self.new("add", gradients, parameters)
-            self.kernel("mul_", velocity)
-            self.kernel("add_", velocity, gradients)
+            if self.first:
+                velocity: Tensors = [self.made("clone", g, g) for g in gradients]
+                made += velocity
+            else:
+                (velocity,) = state
+                self.kernel("mul_", velocity)
+                self.kernel("add_", velocity, gradients)
             gradients = velocity
             self.kernel("add_", parameters, gradients)
+        if self.first:
+            self.state = [made]
 
 
 class Adam(Optimizer):
@@ -103,6 +124,11 @@ class Adam(Optimizer):
 
     states = 2
     decoupled = False
+
+    def begin(self) -> None:
+        """Both moments of a parameter, then those of the next."""
+        pairs = [[self.made("zeros_like", p) for _ in range(self.states)] for p in self.parameters]
+        self.state = [list(column) for column in zip(*pairs, strict=True)]
 
     def update(self, rows: Iterable[Sequence[Tensors]]) -> None:
         """Both moments, and w ← w - η m / (√v + ε)."""

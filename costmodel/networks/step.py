@@ -9,18 +9,23 @@ import torch
 from torch import nn
 
 from ..tape import Tape, Tensor, run_backward
-from ..tape.program import Program, Session, given
+from ..tape.program import CALLS, Program, Session, given
 from ..tape.recording import Recording
 from ..tape.rules.factories import filled
 from .optimizers import Optimizer
 
 
 def record_step(
-    program: Program, tape: Tape, criterion: nn.Module, optimizer: Callable[[list[Tensor]], Optimizer]
+    program: Program,
+    tape: Tape,
+    criterion: nn.Module,
+    optimizer: Callable[[list[Tensor]], Optimizer],
+    calls: int = CALLS,
 ) -> tuple[Recording, Any]:
     """Record ``loss = criterion(module(x), labels); loss.backward(); optimizer.step()`` by docs/conventions.md.
 
-    No gradient is there before, and all are kept; the optimizer's state is there, for the parameters that get one.
+    No gradient is there before, and all are kept; the optimizer's state is there, for the parameters that get one,
+    unless its first step makes it. Of so many ``calls`` the last is recorded.
     """
 
     def step(session: Session) -> None:
@@ -38,11 +43,11 @@ def record_step(
         session.kept["gradients"] = session.gradients
         tape.phase, tape.part = "optimizer", "input"
         optimize = optimizer([parameter for parameter, _ in pairs])
-        session.kept["optimizer"] = [tensor for each in optimize.state for tensor in each]
         optimize.step(session.gradients)
+        session.kept["optimizer"] = [tensor for each in optimize.state for tensor in each]
 
     session = Session(program, tape)
-    return session.record(step), session.module
+    return session.record(step, calls), session.module
 
 
 def _scores(scores: Tensor) -> Tensor:

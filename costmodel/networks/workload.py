@@ -23,7 +23,7 @@ class Workload:
         name: the network's, or the class's of a module.
         module: the module, or a function of the tape that builds it.
         shape: of one input, (c, h, w) of an image.
-        mode, optimizer, weight_decay, foreach, dtype, in_place, input_gradient: as of ``predict_network``.
+        mode, optimizer, weight_decay, foreach, dtype, in_place, input_gradient, first_step: as of ``predict_network``.
     """
 
     name: str
@@ -36,10 +36,11 @@ class Workload:
     dtype: str
     in_place: bool
     input_gradient: bool
+    first_step: bool
 
     def record(self, b: int) -> Recording:
         """One step with a batch of ``b``."""
-        from ..tape.program import Program, record_call  # noqa: PLC0415  (these need torch)
+        from ..tape.program import CALLS, Program, record_call  # noqa: PLC0415  (these need torch)
         from .step import record_step  # noqa: PLC0415
 
         tape, train = Tape(self.in_place), self.mode == "train"
@@ -49,8 +50,13 @@ class Workload:
             return record_call(program, tape)[0]
         from lipcost.layers import MarginCrossEntropy  # noqa: PLC0415
 
-        optimizer = partial(find_optimizer(self.optimizer), weight_decay=self.weight_decay, foreach=self.foreach)
-        return record_step(program, tape, MarginCrossEntropy(), optimizer)[0]
+        optimizer = partial(
+            find_optimizer(self.optimizer),
+            weight_decay=self.weight_decay,
+            foreach=self.foreach,
+            first=self.first_step,
+        )
+        return record_step(program, tape, MarginCrossEntropy(), optimizer, 1 if self.first_step else CALLS)[0]
 
 
 def workload(
@@ -71,6 +77,7 @@ def workload(
     in_place: bool = True,
     foreach: bool = False,
     input_gradient: bool = False,
+    first_step: bool = False,
     **options: Any,
 ) -> Workload:
     """The workload of these arguments, which are those of ``predict_network``."""
@@ -80,6 +87,8 @@ def workload(
     if own not in (None, dtype):
         raise ValueError(f"the module's parameters are {own}, not {dtype!r}; give no dtype, or theirs")
     find_optimizer(optimizer)
+    if first_step and mode != "train":
+        raise ValueError(f"first_step is of a training step, not of mode {mode!r}")
     settings = {"classes": classes, "width": width, **options}
     name, image, module = _network(network, method, dtype, settings)
     if shape is None:
@@ -106,6 +115,7 @@ def workload(
         dtype=dtype,
         in_place=in_place,
         input_gradient=input_gradient,
+        first_step=first_step,
     )
 
 

@@ -14,8 +14,9 @@ from variants.compared import MODES, Variant, differences, measure, names_someth
 from variants.kinds import KINDS, Maker, trunk
 from variants.users import MaxMin as UsersMaxMin
 
-from lipcost.costmodel import predict_network
+from lipcost.costmodel import OPTIMIZERS, predict_network
 from lipcost.layers import LAYERS, MaxMin, ZeroChannelPad, conv_net
+from lipcost.validate import measure_step
 
 AOL = LAYERS["aol"]
 IMAGES = (2, 3, 8, 8)
@@ -187,6 +188,25 @@ def test_p2_a_bias_that_is_trained_beside_many_frozen_weights(convolution: Any, 
     frozen.weight.requires_grad_(False)
     net = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), frozen, nn.Flatten())
     assert differences(net, torch.rand(1, 3, 6, 6), "train") == []
+
+
+@pytest.mark.parametrize("foreach", [False, True])
+@pytest.mark.parametrize("weight_decay", [False, True])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_state_that_an_optimizer_makes_in_its_first_step(optimizer: str, weight_decay: bool, foreach: bool) -> None:
+    net, x, labels = trunk(AOL(8, 8, 3), MaxMin(), AOL(8, 8, 3)), torch.rand(IMAGES), torch.zeros(2, dtype=torch.int64)
+    how: Any = {"optimizer": optimizer, "weight_decay": weight_decay, "foreach": foreach}
+    m = measure_step(net, x, labels, first=True, **how)
+    p, later = (predict_network(net, b=2, s=8, first_step=first, **how) for first in (True, False))
+    assert p.optimizer_bytes == m.optimizer_bytes == later.optimizer_bytes
+    assert (p.peak_bytes, p.launches_optimizer) == (m.profiler_peak_bytes, m.launches_optimizer)
+    assert (p.traffic_optimizer, p.flops_optimizer) == (m.bytes_moved_optimizer, sum(m.flops_optimizer.values()))
+    assert (p.peak_bytes < later.peak_bytes) == (optimizer != "sgd")
+
+
+def test_inference_has_no_first_step() -> None:
+    with pytest.raises(ValueError, match="first_step is of a training step, not of mode 'inference'"):
+        predict_network(trunk(AOL(8, 8, 3)), b=2, s=8, mode="inference", first_step=True)
 
 
 @pytest.mark.slow

@@ -17,14 +17,14 @@ from lipcost.validate.flops import CLASSES
 
 from .kinds import KINDS, Maker
 
-MODES = ("train", "inference")
+MODES = ("train", "first step", "inference")  # a step like others, the first of a network never called, a call
 BATCH = 3
 COUNTS = {"macs": "macs", "flops": "flops", "traffic": "bytes_moved", "launches": "launches"}  # predicted, measured
 PHASES = ("forward", "backward", "optimizer")
 BYTES = {
-    "train": ("parameter", "buffer", "gradient", "optimizer", "cache", "saved"),
-    "inference": ("parameter", "buffer", "cache"),
-}
+    True: ("parameter", "buffer", "gradient", "optimizer", "cache", "saved"),
+    False: ("parameter", "buffer", "cache"),
+}  # of a step or a call
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Variant:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             net = settings.build(Maker(self.method))
-            if settings.called:
+            if settings.called and self.mode != "first step":
                 with torch.no_grad():
                     net(self.images(net))
         return net
@@ -50,7 +50,7 @@ class Variant:
         """Seeded ones, of the type of the parameters."""
         settings = KINDS[self.kind]
         x = torch.randn(BATCH, *settings.shape, generator=torch.Generator().manual_seed(0))
-        return x.to(next(net.parameters()).dtype).requires_grad_(settings.input_gradient and self.mode == "train")
+        return x.to(next(net.parameters()).dtype).requires_grad_(settings.input_gradient and self.mode != "inference")
 
     def __str__(self) -> str:
         return f"{self.kind} {self.method} {self.mode}"
@@ -83,13 +83,14 @@ class Measured:
 def measure(net: nn.Module, x: Tensor, mode: str, optimizer: str = "sgd-momentum") -> Measured:
     """Measure a training step, or a call in inference."""
     with torch.random.fork_rng(devices=[]):
-        if mode == "train":
-            counts: Any = measure_step(net, x, torch.zeros(len(x), dtype=torch.int64), optimizer)
+        if step := mode != "inference":
+            labels = torch.zeros(len(x), dtype=torch.int64)
+            counts: Any = measure_step(net, x, labels, optimizer, first=mode == "first step")
             memory, phases = counts, PHASES
         else:
             counts, memory = measure_flops(net, x, "inference"), measure_memory(net, x, "inference")
             phases = PHASES[:1]
-    figures = {f"{name}_bytes": getattr(memory, f"{name}_bytes") for name in BYTES[mode]}
+    figures = {f"{name}_bytes": getattr(memory, f"{name}_bytes") for name in BYTES[step]}
     figures["peak_bytes"] = memory.profiler_peak_bytes
     for name, attribute in COUNTS.items():
         for phase in phases:
@@ -103,8 +104,9 @@ def measure(net: nn.Module, x: Tensor, mode: str, optimizer: str = "sgd-momentum
 
 def predict(net: nn.Module, x: Tensor, mode: str, optimizer: str = "sgd-momentum", **how: Any) -> Any:
     """The prediction for inputs of the shape of ``x``."""
-    how |= {"shape": tuple(x.shape[1:]), "input_gradient": x.requires_grad}
-    return predict_network(net, b=len(x), mode=mode, optimizer=optimizer, **how)
+    how |= {"shape": tuple(x.shape[1:]), "input_gradient": x.requires_grad, "first_step": mode == "first step"}
+    of_network: Any = "inference" if mode == "inference" else "train"
+    return predict_network(net, b=len(x), mode=of_network, optimizer=optimizer, **how)
 
 
 def differences(net: nn.Module, x: Tensor, mode: str, optimizer: str = "sgd-momentum") -> list[str]:
@@ -159,7 +161,7 @@ def outcome(variant: Variant) -> str:
 
 def table(methods: tuple[str, ...] = ()) -> str:
     """Every variant's outcome as Markdown."""
-    lines = ["| variant | method | train | inference |", "|---|---|---|---|"]
+    lines = [f"| variant | method | {' | '.join(MODES)} |", "|---" * (2 + len(MODES)) + "|"]
     chosen = variants(methods) if methods else some()
     cells: dict[tuple[str, str], list[str]] = {}
     for variant in chosen:
