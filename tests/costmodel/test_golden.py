@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import sympy
+from values import at
 
 from lipcost.costmodel import evaluate, formula, predict, predict_network
 
@@ -181,12 +182,6 @@ def each(points: dict[str, list[int]]) -> dict[str, dict[str, int]]:
     return {" ".join(f"{name}={number}" for name, number in point.items()): point for point in one}
 
 
-def value(expression: sympy.Expr, point: dict[str, int]) -> int | float:
-    numbers = {"c": point.get("c_in")} | point  # a method that is square only has no c_in in its formula
-    number = expression.xreplace({x: sympy.Integer(numbers[x.name]) for x in expression.free_symbols})
-    return int(number) if number.is_Integer else float(number.evalf(25))
-
-
 def check_formulas(method: str, fast: bool) -> None:
     lines: list[str] = []
     for row, (text, values) in rows("formulas.json", method).items():
@@ -199,7 +194,7 @@ def check_formulas(method: str, fast: bool) -> None:
         lines += [f"evaluate: {line}" for line in differences(row, dict(zip(expected, array, strict=True)), expected)]
         expression = sympy.sympify(formula(method, quantity, **arguments))
         if str(expression) != text:  # written in another way, or wrong
-            got = {name: value(expression, point) for name, point in each(points).items()}
+            got = {name: at(expression, **point) for name, point in each(points).items()}
             lines += [f"formula: {line}" for line in differences(row, got, expected)]
     check(lines)
 
