@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from lipcost.layers import LAYERS, LipschitzConv2d
 from lipcost.layers.methods.registry import DEFAULTS
-from lipcost.validate.cuda_tasks import Task
 
 ORTHOGONAL = tuple(name for name in DEFAULTS if LAYERS[name].orthogonal_paddings)
 CROPPED = "lot/published"  # orthogonal only before its output is cropped
@@ -98,22 +97,22 @@ def _jacobian(layer: LipschitzConv2d, shape: Shape) -> Tensor:
     return (layer(units) - bias).flatten(1).double()
 
 
-class _Transform(Task):
+class _Transform:
     """Training's parameter transformation."""
 
     def __init__(self, layer: LipschitzConv2d, s: int, *, backward: bool) -> None:
-        self.layer, self.size, self.trains = layer, (s, s), backward
+        self.layer, self.size, self.trains = layer.train(), (s, s), backward
         self.parameters = [p for p in layer.parameters() if p is not layer.bias]
-        self.base = [*layer.parameters(), *layer.buffers()]
 
-    def forward(self) -> tuple[Tensor, ...]:
+    def reset(self) -> None:
+        """Nothing is left by a run."""
+
+    def run(self) -> object:
         with torch.set_grad_enabled(self.trains):
-            return self.layer.train().parameter_transform(self.size)
-
-    def backward(self, y: tuple[Tensor, ...]) -> object:
-        outputs = [weight for weight in y if weight.requires_grad]
+            weights = self.layer.parameter_transform(self.size)
+        outputs = [weight for weight in weights if weight.requires_grad]
         gradients = [torch.ones_like(weight) for weight in outputs]
-        return torch.autograd.grad(outputs, self.parameters, gradients, allow_unused=True) if self.trains else None
+        return torch.autograd.grad(outputs, self.parameters, gradients, allow_unused=True) if self.trains else weights
 
 
 def _keep(layer: LipschitzConv2d, shape: Shape) -> None:

@@ -25,7 +25,7 @@ from peers import contestants
 
 from lipcost.cli.formatting import print_table
 from lipcost.layers import LAYERS
-from lipcost.validate.calibrate import circumstances
+from lipcost.validate.measure.calibrate import circumstances
 from lipcost.validate.report import environment
 
 METHODS = tuple(method for method in LAYERS if "/" not in method)

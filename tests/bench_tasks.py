@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter, process_time
+from typing import Protocol
 
 import torch
 from peers import IMAGE, Peer
@@ -13,14 +14,23 @@ from torch.nn.utils import parametrize
 
 from lipcost.validate import measure_memory
 from lipcost.validate.cuda import WARM_UPS, CudaMeter
-from lipcost.validate.cuda_memory import allocated_bytes
-from lipcost.validate.cuda_tasks import ModuleCall, Task, TrainingStep
-from lipcost.validate.memory import storage_bytes
-from lipcost.validate.step import _Step
+from lipcost.validate.measure.live import storage_bytes
+from lipcost.validate.measure.profiler import profiled_peaks
+from lipcost.validate.measure.protocol import Call, LayerCall, TrainingStep
 
 CLASSES = 10
 CLOCKS = {"wall": perf_counter, "cpu": process_time}
 ROUNDING = 512  # bytes, of CUDA's caching allocator
+
+
+class Task(Protocol):
+    """What is timed."""
+
+    def reset(self) -> None:
+        """Remove what the last run left."""
+
+    def run(self) -> object:
+        """Do it; what it returns is freed after the time is taken."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +96,6 @@ class Row:
         return min(value) if isinstance(value, list) else value
 
 
-class _LayerCall(ModuleCall):
-    """A layer's call; others have frozen parameters too."""
-
-    def backward(self, y: Tensor) -> object:
-        wanted = [self.x, *(p for p in self.module.parameters() if p.requires_grad)]
-        return torch.autograd.grad(y, wanted, self.gradient) if self.trains else None
-
-
 @dataclass(frozen=True)
 class Layers:
     """One layer on images of ``c`` channels and side ``s``."""
@@ -105,21 +107,24 @@ class Layers:
     k: int = 3
 
     def build(self, peer: Peer) -> nn.Module:
-        """The layer, the same for all but for its weights."""
+        """The layer, the same for all but for its weights, after the call in which some create parameters."""
         torch.manual_seed(0)
-        return peer.layer(self.c, self.c, self.k).to(self.device)
+        layer = peer.layer(self.c, self.c, self.k).to(self.device).train()
+        with torch.no_grad():
+            layer(self.images())
+        return layer
 
     def images(self) -> Tensor:
         """The input."""
         return torch.randn(self.b, self.c, self.s, self.s, device=self.device)
 
-    def training(self, peer: Peer) -> Task:
+    def training(self, peer: Peer) -> Call:
         """Forward and backward."""
-        return _LayerCall(self.build(peer), self.images(), "train")
+        return LayerCall(self.build(peer), self.images(), "train")
 
-    def cached(self, peer: Peer) -> Task:
+    def cached(self, peer: Peer) -> Call:
         """Forward in eval mode."""
-        return _LayerCall(self.build(peer), self.images(), "inference")
+        return LayerCall(self.build(peer), self.images(), "inference")
 
     def memory(self, peer: Peer) -> tuple[int | None, int]:
         """Saved and peak bytes."""
@@ -153,20 +158,21 @@ class Networks:
         """The right classes."""
         return torch.randint(CLASSES, (self.b,), device=self.device)
 
-    def training(self, peer: Peer) -> Task:
+    def training(self, peer: Peer) -> Call:
         """Forward, margin cross-entropy, backward, SGD with momentum."""
-        return TrainingStep(self.build(peer), self.images(), self.labels())
+        foreach = self.device == "cuda"  # as torch chooses
+        return TrainingStep(self.build(peer), self.images(), self.labels(), foreach=foreach)
 
-    def cached(self, peer: Peer) -> Task:
+    def cached(self, peer: Peer) -> Call:
         """Forward in eval mode."""
-        return _LayerCall(self.build(peer), self.images(), "inference")
+        return LayerCall(self.build(peer), self.images(), "inference")
 
     def memory(self, peer: Peer) -> tuple[int | None, int]:
         """Peak bytes; saved bytes are not asked for."""
         if self.device == "cuda":
             return None, cuda_peak(lambda: self.training(peer))
-        step = _Step(self.build(peer), self.images(), self.labels(), "sgd-momentum", weight_decay=False, foreach=False)
-        return None, storage_bytes(step.base) + step.profile()[0]
+        step = TrainingStep(self.build(peer), self.images(), self.labels())
+        return None, storage_bytes(step.base) + profiled_peaks(step).tensors
 
 
 def measure(subject: Layers | Networks, contestants: Sequence[Peer], clock: Clock) -> list[Row]:
@@ -186,13 +192,13 @@ def measure(subject: Layers | Networks, contestants: Sequence[Peer], clock: Cloc
     return [Row(peer.method, peer.name, *of_peer, *times) for peer, of_peer, *times in found]
 
 
-def cuda_peak(build: Callable[[], Task]) -> int:
+def cuda_peak(build: Callable[[], Call]) -> int:
     """The peak of one run by the caching allocator, libraries' workspaces included, and what existed before it."""
     meter, task = CudaMeter(), build()
     for _ in range(WARM_UPS):
         task.reset()
         task.run()
-    peak = meter.peaks(task).allocated + allocated_bytes(task.base, ROUNDING)
+    peak = meter.peaks(task).allocated + storage_bytes(task.base, ROUNDING)
     del task
     meter.release()
     return peak

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor
 from lipcost.costmodel import METHODS, PUBLISHED, Prediction, lookup, predict
 from lipcost.layers import LAYERS, LipschitzConv2d
 
-from ._live import Mode
+from .measure.protocol import Mode
 
 MODES: tuple[Mode, ...] = ("train", "inference")
 DRAWS = 30  # random configurations per method and mode
@@ -69,21 +70,19 @@ class Case:
         """Height and width."""
         return self.s if self.h is None else self.h, self.s if self.w is None else self.w
 
-    def layer(self) -> LipschitzConv2d:
+    def layer(self, device: str = "cpu") -> LipschitzConv2d:
         """The layer with seeded weights, in training mode, called once: CPL's power vector then has the image's size.
 
         Raises:
             ValueError: if the layer refuses the configuration.
         """
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            layer = self.build("cpu")
+        with seeded(self.seed, device):
+            layer = self._build(device)
         with torch.no_grad():
-            layer(self.input())
+            layer(self.input(device))
         return layer
 
-    def build(self, device: str) -> LipschitzConv2d:
-        """The layer on a device, with weights by torch's random state, not yet called."""
+    def _build(self, device: str) -> LipschitzConv2d:
         cls = LAYERS[self.method]
         more: dict[str, Any] = {} if self.stride == 1 else {"stride": self.stride}
         if self.padding_mode not in (None, cls.padding_modes[0]):
@@ -91,11 +90,11 @@ class Case:
         more |= {"bias": self.bias, "device": device, "dtype": getattr(torch, self.dtype), **self.options}
         return cls(self.c_in, self.c_out, self.k, **more)
 
-    def input(self) -> Tensor:
+    def input(self, device: str = "cpu") -> Tensor:
         """A seeded input of shape (b, c_in, h, w), standard normal."""
         generator = torch.Generator().manual_seed(self.seed)
         dtype: torch.dtype = getattr(torch, self.dtype)
-        return torch.randn(self.b, self.c_in, *self.image, generator=generator).to(dtype)
+        return torch.randn(self.b, self.c_in, *self.image, generator=generator).to(device, dtype)
 
     def refusal(self) -> str | None:
         """What the layer itself has against the configuration; None if it takes it. Nothing is computed.
@@ -110,7 +109,7 @@ class Case:
         if self.stride != 1 and not strided(cls):
             return f"{self.method} has no stride"
         try:
-            layer = self.build("meta")
+            layer = self._build("meta")
             with torch.no_grad():
                 layer(torch.empty(self.b, self.c_in, *self.image, dtype=layer.weight.dtype, device="meta"))
         except ValueError as error:
@@ -143,6 +142,14 @@ class Case:
         words += [self.padding_mode] if self.padding_mode is not None else []
         words += [self.mode, self.dtype] + ([] if self.bias else ["no bias"])
         return " ".join(words + [f"{name}={value}" for name, value in self.options.items()])
+
+
+@contextmanager
+def seeded(seed: int, device: str) -> Iterator[None]:
+    """Random numbers that are the same at every run, without a touch on the global random state."""
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 BASE = {"b": 2, "s": 6, "c_in": 4, "c_out": 4}

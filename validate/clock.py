@@ -6,17 +6,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import median
-from time import perf_counter
 from typing import Any
 
-import torch
 from scipy.stats import spearmanr
 
 from lipcost.costmodel import DEFAULTS, Device
 from lipcost.costmodel.devices.roofline import Seconds
-from lipcost.layers import MarginCrossEntropy
 
-from .calibrate import Progress, calibrate
+from .measure.calibrate import Progress, calibrate
+from .measure.protocol import TrainingStep
+from .measure.timer import run_times
 from .networks import QUICK_WIDTH, NetworkCase
 
 BATCH = 16
@@ -144,23 +143,5 @@ def time_step(case: NetworkCase, device: Device, quick: bool = False) -> StepTim
     """
     predicted = case.predict(device=device).time
     assert predicted is not None
-    return StepTime(case, predicted, _time(case, QUICK_SECONDS if quick else SECONDS))
-
-
-def _time(case: NetworkCase, least: float) -> tuple[float, ...]:
-    net, x, labels, criterion = case.net(), case.images(), case.labels(), MarginCrossEntropy()
-    # Without a learning rate the steps launch the same operators, on the same numbers.
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.0, momentum=0.9)
-
-    def step() -> float:
-        optimizer.zero_grad()
-        start = perf_counter()
-        criterion(net(x), labels).backward()
-        optimizer.step()
-        return perf_counter() - start
-
-    step()
-    times: list[float] = []
-    while sum(times) < least:
-        times.append(step())
-    return tuple(times)
+    step = TrainingStep(case.net(), case.images(), case.labels())
+    return StepTime(case, predicted, run_times(step, QUICK_SECONDS if quick else SECONDS))

@@ -12,8 +12,8 @@ import sympy
 from lipcost.costmodel import METHODS, Prediction, formula
 
 from .cases import Case
-from .flops import CLASSES, FlopMeasurement, measure_flops
-from .memory import MemoryMeasurement, measure_memory
+from .measure.flops import CLASSES, FlopMeasurement, measure_flops
+from .measure.memory import MemoryMeasurement, measure_memory
 
 STORAGES = "storages"
 FVCORE = "fvcore"

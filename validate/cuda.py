@@ -19,11 +19,13 @@ from lipcost.costmodel.devices.roofline import seconds, tally
 from lipcost.costmodel.network_cost import PHASES
 from lipcost.costmodel.tape.recording import COUNTED, Recording
 
-from ._live import prompt_frees
-from .calibrate import calibrate
-from .cuda_memory import Entry, Peaks, above, allocated_bytes, by_owner
+from .cuda_memory import Entry, Peaks, above, by_owner
 from .cuda_sections import FAILED, FORMAT, MEASURED, MISFIT, OUT_OF_MEMORY, SKIPPED
-from .cuda_tasks import Layer, Subject, Task, subjects
+from .cuda_tasks import Layer, Subject, subjects
+from .measure.calibrate import calibrate
+from .measure.flops import count_phases
+from .measure.live import prompt_frees, storage_bytes
+from .measure.protocol import Call
 
 Progress = Callable[[str, int, int], None]
 
@@ -41,7 +43,7 @@ class Meter(Protocol):
     """What measures: a GPU, or a stand-in.
 
     Attributes:
-        device: where tasks are set up.
+        device: where calls are set up.
     """
 
     device: str
@@ -49,17 +51,17 @@ class Meter(Protocol):
     def profile(self, quick: bool) -> Device:
         """The figures of the device, measured now."""
 
-    def peaks(self, task: Task) -> Peaks:
+    def peaks(self, call: Call) -> Peaks:
         """The most bytes of one run above those before it."""
 
-    def trace(self, task: Task) -> Sequence[Entry]:
+    def trace(self, call: Call) -> Sequence[Entry]:
         """The allocator's history of one run, as :func:`lipcost.validate.cuda_memory.by_owner` takes it."""
 
-    def seconds(self, task: Task) -> list[float]:
+    def seconds(self, call: Call) -> list[float]:
         """Of several runs after others."""
 
     def release(self) -> None:
-        """Give back the memory of a task that nobody holds any more."""
+        """Give back the memory of a call that nobody holds any more."""
 
 
 class CudaMeter:
@@ -71,28 +73,28 @@ class CudaMeter:
         """By ``calibrate``."""
         return calibrate("cuda", quick=quick)
 
-    def peaks(self, task: Task) -> Peaks:
+    def peaks(self, call: Call) -> Peaks:
         """By the allocator's statistics."""
-        task.reset()
+        call.reset()
         gc.collect()
         torch.cuda.synchronize()
         before = torch.cuda.memory_stats()
         torch.cuda.reset_peak_memory_stats()
         with prompt_frees():
-            kept = task.run()
+            kept = call.run()
         torch.cuda.synchronize()
         after = torch.cuda.memory_stats()
         del kept
         return above(before, after)
 
-    def trace(self, task: Task) -> Sequence[Entry]:
+    def trace(self, call: Call) -> Sequence[Entry]:
         """By its history, with the stack of every allocation and free."""
-        task.reset()
+        call.reset()
         torch.cuda.synchronize()
         torch.cuda.memory._record_memory_history("all", context="all", stacks="all", clear_history=True)
         try:
             with prompt_frees():
-                kept = task.run()
+                kept = call.run()
             torch.cuda.synchronize()
             snapshot = torch.cuda.memory._snapshot()
         finally:
@@ -101,15 +103,15 @@ class CudaMeter:
         traces: list[list[Entry]] = snapshot["device_traces"]
         return traces[torch.cuda.current_device()]
 
-    def seconds(self, task: Task) -> list[float]:
+    def seconds(self, call: Call) -> list[float]:
         """By CUDA events, one run at a time."""
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         times: list[float] = []
         with prompt_frees():
             while len(times) < TIMING_WARM_UPS + REPEATS:
-                task.reset()
+                call.reset()
                 start.record()
-                kept = task.run()
+                kept = call.run()
                 end.record()
                 end.synchronize()
                 del kept
@@ -249,34 +251,42 @@ def _predicted(recording: Recording, profile: Device) -> dict[str, Any]:
 
 
 def _measured(subject: Subject, meter: Meter, rounding: int) -> dict[str, Any]:
-    task = subject.task(meter.device)
+    call = subject.call(meter.device)
     for _ in range(WARM_UPS):
-        task.reset()
-        task.run()
-    base = allocated_bytes(task.base)
-    peaks = meter.peaks(task)
-    owners = by_owner(meter.trace(task))
-    times = meter.seconds(task)
+        call.reset()
+        call.run()
+    base = storage_bytes(call.base)
+    peaks = meter.peaks(call)
+    owners = by_owner(meter.trace(call))
+    times = meter.seconds(call)
     first, median, third = statistics.quantiles(times, n=4, method="inclusive")
     return {
         "base_bytes": base,
         "peak_bytes": base + peaks.requested,
         "tensor_bytes": base + owners.tensors,
         "without_libraries_bytes": base + owners.without_libraries,
-        "allocated_bytes": allocated_bytes(task.base, rounding) + peaks.allocated,
+        "allocated_bytes": storage_bytes(call.base, rounding) + peaks.allocated,
         "owners": owners.largest,
-        "counts": _counts(task),
+        "counts": _counts(call),
         "seconds": {"median": median, "first_quartile": first, "third_quartile": third, "repeats": len(times)},
     }
 
 
-def _counts(task: Task) -> dict[str, int] | None:
+def _counts(call: Call) -> dict[str, int] | None:
+    """MACs, FLOPs, bytes and launches of each phase at the dispatcher, which does not ask where tensors are."""
     try:
-        return task.counts()
+        phases = count_phases(call)
     except Exception as error:
         if _is_oom(error):
             return None  # under a dispatch mode gradients are summed out of place, which may need more memory
         raise
+    found = {}
+    for phase, counter in phases.items():
+        found[f"macs_{phase}"] = counter.macs
+        found[f"flops_{phase}"] = round(sum(counter.flops.values()))
+        found[f"traffic_{phase}"] = counter.bytes_moved
+        found[f"launches_{phase}"] = counter.launches
+    return found
 
 
 def _attempt(meter: Meter, misfits: Sequence[tuple[dict[str, Any], Subject]]) -> dict[str, Any] | None:
@@ -286,7 +296,7 @@ def _attempt(meter: Meter, misfits: Sequence[tuple[dict[str, Any], Subject]]) ->
     row, subject = min(misfits, key=lambda each: each[0]["predicted"]["allocated_bytes"])
     seen, reason = False, "it ran"
     try:
-        subject.task(meter.device).run()
+        subject.call(meter.device).run()
     except Exception as error:
         seen, reason = _is_oom(error), _line(error)
     finally:

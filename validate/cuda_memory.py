@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 Frame = Mapping[str, Any]
 Entry = Mapping[str, Any]
@@ -53,20 +52,6 @@ def above(before: Mapping[str, int], after: Mapping[str, int]) -> Peaks:
     """
     found = (after[f"{kind}_bytes.all.peak"] - before[f"{kind}_bytes.all.current"] for kind in Peaks._fields)
     return Peaks(*found)
-
-
-def allocated_bytes(tensors: Iterable[Tensor], rounding: int = 1) -> int:
-    """Bytes of the distinct storages of ``tensors``, each rounded up to a multiple of ``rounding``.
-
-    Example:
-        >>> import torch
-        >>> from lipcost.validate.cuda_memory import allocated_bytes
-        >>> x = torch.ones(8)
-        >>> allocated_bytes([x, x[:4], torch.ones(1)], rounding=512)
-        1024
-    """
-    sizes = {storage._cdata: storage.nbytes() for storage in (tensor.untyped_storage() for tensor in tensors)}
-    return sum(-(-size // rounding) * rounding for size in sizes.values())
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-import torch
-from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from lipcost.costmodel import CONV_NETS, METHODS, lookup, max_batch
 from lipcost.costmodel.checks import resolve_counts
@@ -20,14 +15,10 @@ from lipcost.costmodel.networks.workload import workload
 from lipcost.costmodel.tape import Tape
 from lipcost.costmodel.tape.program import Program, record_call
 from lipcost.costmodel.tape.recording import Recording
-from lipcost.layers import MarginCrossEntropy, conv_net
 
-from ._live import Mode
-from .calibrate import Inputs
 from .cases import MODES, Case, example
-from .flops import DispatchCounter
-from .networks import CHANNELS, NetworkCase
-from .step import OPTIMIZERS
+from .measure.protocol import Call, LayerCall, TrainingStep
+from .networks import NetworkCase
 
 BATCH = 256
 OPTIMIZER = "sgd-momentum"
@@ -38,112 +29,6 @@ SHAPES: tuple[dict[str, Any], ...] = (  # beside the worked example
     {"b": 64, "s": 8, "c_in": 256, "c_out": 256},
     {"b": BATCH, "s": 32, "c_in": 64, "c_out": 64},
 )
-
-
-class Task(ABC):
-    """A call on tensors of a device, that can be run again and again from the same state.
-
-    Attributes:
-        base: what exists before the call and counts as its memory, as in docs/conventions.md.
-    """
-
-    base: list[Tensor]
-
-    @abstractmethod
-    def forward(self) -> Tensor:
-        """The forward pass."""
-
-    def backward(self, y: Tensor) -> object:
-        """The backward pass from the forward's result, if there is one; what it returns is kept during the call."""
-        return None
-
-    def optimize(self) -> object:
-        """The optimizer's step, if there is one."""
-        return None
-
-    def reset(self) -> None:
-        """Remove what a call left."""
-        return
-
-    def run(self) -> object:
-        """The call itself; what it returns must be kept alive while measuring."""
-        y = self.forward()
-        return y, self.backward(y), self.optimize()
-
-    def counts(self) -> dict[str, int]:
-        """MACs, FLOPs, bytes and launches of each phase at the dispatcher, which does not ask where tensors are."""
-        self.reset()
-        forward, backward, optimizer = DispatchCounter(), DispatchCounter(), DispatchCounter()
-        with forward:
-            y = self.forward()
-        with backward:
-            kept = self.backward(y)
-        with optimizer:
-            self.optimize()
-        del y, kept
-        found = {}
-        for phase, counter in {"forward": forward, "backward": backward, "optimizer": optimizer}.items():
-            found[f"macs_{phase}"] = counter.macs
-            found[f"flops_{phase}"] = round(sum(counter.flops.values()))
-            found[f"traffic_{phase}"] = counter.bytes_moved
-            found[f"launches_{phase}"] = counter.launches
-        return found
-
-
-class ModuleCall(Task):
-    """``grad(module(x), [x, *parameters], g)``, or ``module(x)`` with cached weights."""
-
-    def __init__(self, module: nn.Module, x: Tensor, mode: Mode) -> None:
-        self.module, self.x, self.trains = module, x.requires_grad_(mode == "train"), mode == "train"
-        with torch.no_grad():
-            y = module.train()(x)  # lazy buffers get the size that the image asks for
-            if not self.trains:
-                module.eval()(x)  # fills the caches
-        caches = tree_leaves([getattr(each, "_cache", None) for each in module.modules()])
-        self.gradient = [torch.ones_like(y, memory_format=torch.contiguous_format)] if self.trains else []
-        held = [*self.gradient, *(tensor for tensor in caches if isinstance(tensor, Tensor))]
-        self.base = [x, *module.parameters(), *module.buffers(), *held]
-
-    def forward(self) -> Tensor:
-        """The module's output."""
-        with torch.set_grad_enabled(self.trains):
-            y: Tensor = self.module(self.x)
-            return y
-
-    def backward(self, y: Tensor) -> object:
-        """The gradients."""
-        return torch.autograd.grad(y, [self.x, *self.module.parameters()], self.gradient) if self.trains else None
-
-
-class TrainingStep(Task):
-    """``criterion(net(x), labels).backward(); optimizer.step()``, as :func:`lipcost.validate.measure_step` has it."""
-
-    def __init__(self, net: nn.Module, x: Tensor, labels: Tensor) -> None:
-        self.net, self.x, self.labels, self.criterion = net.train(), x, labels, MarginCrossEntropy()
-        # Without a learning rate every step starts from the same parameters.
-        self.optimizer = OPTIMIZERS[OPTIMIZER](net.parameters(), lr=0.0, foreach=True)
-        self.run()  # the optimizer's state, and lazy buffers
-        state = [tensor for each in self.optimizer.state.values() for tensor in each.values()]
-        self.base = [x, labels, *net.parameters(), *net.buffers(), *state]
-
-    def forward(self) -> Tensor:
-        """The loss."""
-        loss: Tensor = self.criterion(self.net(self.x), self.labels)
-        return loss
-
-    def backward(self, y: Tensor) -> object:
-        """Into the parameters' gradients."""
-        y.backward()  # type: ignore[no-untyped-call]
-        return None
-
-    def optimize(self) -> object:
-        """By momentum."""
-        self.optimizer.step()
-        return None
-
-    def reset(self) -> None:
-        """Remove the gradients."""
-        self.net.zero_grad(set_to_none=True)
 
 
 class Subject(ABC):
@@ -163,7 +48,7 @@ class Subject(ABC):
         """The cost model's."""
 
     @abstractmethod
-    def task(self, device: str) -> Task:
+    def call(self, device: str) -> Call:
         """Torch's, set up on a device. Nobody else may hold what it holds, or its memory could not be given back."""
 
     def max_batch(self, device: Device) -> int | None:
@@ -194,13 +79,9 @@ class Layer(Subject):
         )
         return record_call(Program(build, (case.b, case.c_in, *case.image), None, train, train), Tape())[0]
 
-    def task(self, device: str) -> Task:
+    def call(self, device: str) -> Call:
         """One call of the layer in torch."""
-        case = self.case
-        with _seeded(device):
-            layer = case.build(device)
-        x = Inputs(device)(case.b, case.c_in, *case.image, dtype=layer.weight.dtype)
-        return ModuleCall(layer, x, case.mode)
+        return LayerCall(self.case.layer(device), self.case.input(device), self.case.mode)
 
 
 @dataclass(frozen=True)
@@ -209,9 +90,10 @@ class Network(Subject):
 
     Example:
         >>> from lipcost.validate.cuda_tasks import Network
+        >>> from lipcost.validate.measure.flops import count_phases
         >>> from lipcost.validate.networks import NetworkCase
         >>> network = Network(NetworkCase("aol", b=2, width=4))
-        >>> network.task("cpu").counts()["macs_forward"] == network.case.predict().macs_forward
+        >>> count_phases(network.call("cpu"))["forward"].macs == network.case.predict().macs_forward
         True
     """
 
@@ -223,15 +105,12 @@ class Network(Subject):
         how: dict[str, Any] = {"mode": case.mode, "width": case.width, **HOW}
         return workload(case.network, case.method, **how).record(case.b)
 
-    def task(self, device: str) -> Task:
+    def call(self, device: str) -> Call:
         """One step in torch."""
-        case, size = self.case, CONV_NETS[self.case.network]
-        with _seeded(device):
-            net = conv_net(case.network, case.method, width=case.width, device=device)
-        x = Inputs(device)(case.b, CHANNELS, size.image, size.image)
-        if case.mode == "inference":
-            return ModuleCall(net, x, case.mode)
-        return TrainingStep(net, x, torch.arange(case.b, device=device) % size.classes)
+        net, x = self.case.net(device), self.case.images(device)
+        if self.case.mode == "inference":
+            return LayerCall(net, x, self.case.mode)
+        return TrainingStep(net, x, self.case.labels(device), OPTIMIZER, foreach=True)
 
     def max_batch(self, device: Device) -> int:
         """The largest batch that fits."""
@@ -268,11 +147,3 @@ def subjects(methods: Sequence[str] = tuple(METHODS), quick: bool = False) -> li
         for mode in MODES
     ]
     return [*layers, *networks]
-
-
-@contextmanager
-def _seeded(device: str) -> Iterator[None]:
-    """The same weights at every run, without a touch on the global random state."""
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []):
-        torch.manual_seed(0)
-        yield

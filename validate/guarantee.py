@@ -12,7 +12,7 @@ import torch
 from lipcost.layers import LAYERS, LipschitzConv2d
 from lipcost.layers.base.layer import LIPSCHITZ, NONE
 
-from .lipschitz import lipschitz_upper_bound, pair_ratio, singular_values
+from .measure.lipschitz import lipschitz_upper_bound, pair_ratio, singular_values
 
 TOLERANCE = 1e-6
 STEPS = 10

@@ -8,10 +8,10 @@ from lipcost.costmodel.devices.device import ANCHOR, FIGURES
 from lipcost.costmodel.devices.fit import Fitted
 from lipcost.costmodel.text import readable
 
-from ._live import Mode
 from ._tables import Cell, Section, Table, comparisons, counted, head, in_bytes
 from .clock import BATCH, StepTime
 from .compare import TRACKER
+from .measure.protocol import Mode
 from .networks import NETWORK, NetworkRow
 from .published import HOURS, SOURCE, Published
 from .results import Results, count

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from lipcost.costmodel import CONV_NETS, PUBLISHED, NetworkPrediction, predict_network
 from lipcost.layers import conv_net
 
-from ._live import Mode
-from .cases import MODES
+from .cases import MODES, seeded
 from .compare import DISPATCH, FAILED, FVCORE, HOOKS, PROFILER, STORAGES, TRACKER, Row
-from .flops import CLASSES, FlopMeasurement, measure_flops
-from .memory import MemoryMeasurement, measure_memory
-from .step import StepMeasurement, measure_step
+from .measure.flops import CLASSES, FlopMeasurement, measure_flops
+from .measure.memory import MemoryMeasurement, measure_memory
+from .measure.protocol import Mode
+from .measure.step import StepMeasurement, measure_step
 
 NETWORK = "ConvNetXS"
 BATCHES = (2, 5)
@@ -65,24 +65,24 @@ class NetworkCase:
     network: str = NETWORK
     seed: int = 0
 
-    def net(self) -> nn.Module:
+    def net(self, device: str = "cpu") -> nn.Module:
         """The network with seeded weights, in training mode, called once: CPL's power vectors then have their size."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            net = conv_net(self.network, self.method, width=self.width)
+        with seeded(self.seed, device):
+            net = conv_net(self.network, self.method, width=self.width, device=device)
         with torch.no_grad():
-            net(self.images())
+            net(self.images(device))
         return net
 
-    def images(self) -> Tensor:
+    def images(self, device: str = "cpu") -> Tensor:
         """Seeded ones."""
         side = CONV_NETS[self.network].image
-        return torch.randn(self.b, CHANNELS, side, side, generator=torch.Generator().manual_seed(self.seed))
+        generator = torch.Generator().manual_seed(self.seed)
+        return torch.randn(self.b, CHANNELS, side, side, generator=generator).to(device)
 
-    def labels(self) -> Tensor:
+    def labels(self, device: str = "cpu") -> Tensor:
         """Seeded ones."""
         generator = torch.Generator().manual_seed(self.seed)
-        return torch.randint(CONV_NETS[self.network].classes, (self.b,), generator=generator)
+        return torch.randint(CONV_NETS[self.network].classes, (self.b,), generator=generator).to(device)
 
     def predict(self, **how: Any) -> NetworkPrediction:
         """The cost model's figures; ``how`` is what else ``predict_network`` takes."""

@@ -18,7 +18,7 @@ from lipcost.layers.base.conv2d import Conv2d
 from lipcost.layers.base.layer import NONE
 from lipcost.layers.methods.registry import DEFAULTS
 
-from .lipschitz import jacobian, lipschitz_upper_bound
+from .measure.lipschitz import jacobian, lipschitz_upper_bound
 
 TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-5}  # of a Lipschitz constant, above 1
 DEFECT = 1e-5  # of an orthogonal layer's singular values

@@ -107,7 +107,7 @@ def test_measured_profile(
         calls.append(device)
         return here
 
-    monkeypatch.setattr("lipcost.validate.calibrate.calibrate", measure)
+    monkeypatch.setattr("lipcost.validate.measure.calibrate.calibrate", measure)
     path = tmp_path / "here.json"
     assert run(["calibrate", "-o", str(path), *(["--json"] if as_json else ["--device", "cuda"])]) == 0
     out, err = capsys.readouterr()

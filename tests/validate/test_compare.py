@@ -10,7 +10,7 @@ import pytest
 from lipcost.costmodel import METHODS, Prediction, formula, predict
 from lipcost.validate.cases import Case, grid
 from lipcost.validate.compare import FAILED, FORMULAS, compare
-from lipcost.validate.memory import MemoryMeasurement
+from lipcost.validate.measure.memory import MemoryMeasurement
 
 CASE = Case("soc", b=2, s=5, c_in=3, c_out=4)
 QUANTITIES = {

@@ -12,8 +12,8 @@ import torch
 from lipcost.costmodel import DEFAULTS, METHODS, PUBLISHED, NetworkPrediction, predict_network
 from lipcost.validate.cases import MODES
 from lipcost.validate.compare import DISPATCH, FAILED, FVCORE, HOOKS, PROFILER, STORAGES, TRACKER
+from lipcost.validate.measure.step import measure_step
 from lipcost.validate.networks import NetworkCase, NetworkRow, compare_network, network_grid
-from lipcost.validate.step import measure_step
 
 NARROW = {"lot": 4, "bcop": 8, "cayley": 8}  # full width takes minutes, or half of one
 CASE = NetworkCase("standard", b=2, width=4)

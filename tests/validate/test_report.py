@@ -19,10 +19,10 @@ from lipcost.cli.main import run
 from lipcost.costmodel import Device, NetworkPrediction, Prediction, predict, predict_network
 from lipcost.costmodel.devices.fit import Count, EpochFit, Fitted
 from lipcost.costmodel.devices.roofline import Seconds
-from lipcost.validate.calibrate import Progress
 from lipcost.validate.cases import Case
 from lipcost.validate.clock import Clock, StepTime
-from lipcost.validate.flops import FlopMeasurement, measure_flops
+from lipcost.validate.measure.calibrate import Progress
+from lipcost.validate.measure.flops import FlopMeasurement, measure_flops
 from lipcost.validate.networks import NetworkCase
 from lipcost.validate.published import Predictor, Published
 from lipcost.validate.report import collect, environment, html, markdown, run_validation, write

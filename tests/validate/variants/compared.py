@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lipcost.costmodel import predict_network
 from lipcost.layers import LAYERS
 from lipcost.validate import measure_flops, measure_memory, measure_step
-from lipcost.validate.flops import CLASSES
+from lipcost.validate.measure.flops import CLASSES
 
 from .kinds import KINDS, Maker
 

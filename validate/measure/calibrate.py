@@ -85,7 +85,7 @@ def calibrate(device: str = "cpu", *, quick: bool = False, progress: Progress | 
         ValueError: for another device, or "cuda" where torch has none.
 
     Example:
-        >>> from lipcost.validate.calibrate import calibrate
+        >>> from lipcost.validate.measure.calibrate import calibrate
         >>> here = calibrate(quick=True)
         >>> here.kind, here.figures["conv"].basis, here["conv"] > 0
         ('cpu', 'measured', True)

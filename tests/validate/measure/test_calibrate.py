@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from lipcost.costmodel.devices.device import FIGURES, Device
-from lipcost.validate.calibrate import LAYERS, PEAKS, RATES, STAGES, Inputs, _additions, calibrate
+from lipcost.validate.measure.calibrate import LAYERS, PEAKS, RATES, STAGES, Inputs, _additions, calibrate
 
 KINDS = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
@@ -51,7 +51,7 @@ def test_save_and_load(device: Device, tmp_path: Path) -> None:
 
 
 def test_progress_and_what_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lipcost.validate.calibrate.SECONDS", 0.01)
+    monkeypatch.setattr("lipcost.validate.measure.calibrate.SECONDS", 0.01)
     state, steps = torch.random.get_rng_state(), []
     with torch.no_grad():
         calibrate(quick=True, progress=lambda what, done, total: steps.append((what, done, total)))

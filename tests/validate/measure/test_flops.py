@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lipcost.layers import LAYERS
 from lipcost.validate import measure_flops
-from lipcost.validate.flops import DispatchCounter
+from lipcost.validate.measure.flops import DispatchCounter
 
 torch.set_num_threads(1)
 CONFIGS = [(4, 4, 3, 8, 2), (6, 4, 3, 9, 3), (4, 6, 5, 8, 1), (5, 5, 1, 6, 3)]  # c_in, c_out, k, s, b

@@ -145,7 +145,7 @@ def reals_per_mac(dtype: torch.dtype) -> int:
 
     Example:
         >>> import torch
-        >>> from lipcost.validate._fvcore import reals_per_mac
+        >>> from lipcost.validate.measure.fvcore import reals_per_mac
         >>> reals_per_mac(torch.complex64)
         4
     """
@@ -162,7 +162,7 @@ def fvcore_macs(layer: nn.Module, x: Tensor) -> dict[str, int]:
 
     Example:
         >>> import torch
-        >>> from lipcost.validate._fvcore import fvcore_macs
+        >>> from lipcost.validate.measure.fvcore import fvcore_macs
         >>> fvcore_macs(torch.nn.Linear(4, 8), torch.ones(2, 4))
         {'conv': 0, 'matmul': 64}
     """
@@ -183,7 +183,7 @@ def fvcore_macs(layer: nn.Module, x: Tensor) -> dict[str, int]:
         layer(x)  # as its sizes were traced ones, a cache's key would have tensors in it
     unsupported = sorted(analysis.unsupported_ops())
     if unsupported:
-        raise ValueError(f"fvcore has no handler for {', '.join(unsupported)}; see lipcost.validate._fvcore")
+        raise ValueError(f"fvcore has no handler for {', '.join(unsupported)}; see lipcost.validate.measure.fvcore")
     return {name: int(counted[name]) for name in ("conv", "matmul")}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,14 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ._fvcore import fvcore_macs, reals_per_mac
-from ._live import Mode, warmed_up
+from .fvcore import fvcore_macs, reals_per_mac
+from .memory import check_cpu
 from .operators import ADDED, RULES
+from .protocol import Call, LayerCall, Mode
 
 CLASSES = ("conv", "matmul", "fft", "inverse", "pointwise")
+FIGURES = ("macs", "flops", "launches", "bytes_moved")  # of a phase
+
 
 @dataclass(frozen=True)
 class FlopMeasurement:
@@ -74,29 +77,49 @@ def measure_flops(layer: nn.Module, x: Tensor, mode: Mode = "train") -> FlopMeas
         >>> m.fvcore_macs, m.macs_forward, m.macs_backward
         (768, 768, 1536)
     """
-    layer, x, gradient = warmed_up(layer, x, mode)
-    train = mode == "train"
-    backward = DispatchCounter()
-    with torch.set_grad_enabled(train):
-        by_class = fvcore_macs(layer, x)
-        with DispatchCounter() as forward:
-            y = layer(x)
-        if train:
-            with backward:
-                torch.autograd.grad(y, [x, *(p for p in layer.parameters() if p.requires_grad)], gradient)
+    check_cpu(x)
+    call = LayerCall.of_copy(layer, x, mode)
+    by_class = traced_macs(call)
+    phases = count_phases(call)
+    del phases["optimizer"]
     return FlopMeasurement(
-        fvcore_macs=sum(by_class.values()),
-        fvcore_by_class=by_class,
-        unsupported=(),
-        macs_forward=forward.macs,
-        macs_backward=backward.macs,
-        flops_forward=forward.flops,
-        flops_backward=backward.flops,
-        launches_forward=forward.launches,
-        launches_backward=backward.launches,
-        bytes_moved_forward=forward.bytes_moved,
-        bytes_moved_backward=backward.bytes_moved,
+        fvcore_macs=sum(by_class.values()), fvcore_by_class=by_class, unsupported=(), **by_figure(phases)
     )
+
+
+def traced_macs(call: Call) -> dict[str, int]:
+    """The forward MACs of a call's module by fvcore, as "conv" and "matmul"; a loss is not its own."""
+    call.reset()
+    with torch.set_grad_enabled(call.training):
+        return fvcore_macs(call.module, call.inputs[0])
+
+
+def count_phases(call: Call) -> dict[str, DispatchCounter]:
+    """What the dispatcher sees of one run on any device: by phase, "forward", "backward" and "optimizer".
+
+    Example:
+        >>> import torch
+        >>> from lipcost.validate.measure.flops import count_phases
+        >>> from lipcost.validate.measure.protocol import LayerCall
+        >>> phases = count_phases(LayerCall(torch.nn.Linear(3, 2, bias=False), torch.ones(1, 3)))
+        >>> {name: counter.macs for name, counter in phases.items()}
+        {'forward': 6, 'backward': 12, 'optimizer': 0}
+    """
+    call.reset()
+    forward, backward, optimizer = (DispatchCounter(call.uncounted) for _ in range(3))
+    with forward:
+        y = call.forward()
+    with backward:
+        kept = call.backward(y)
+    with optimizer:
+        call.optimize()
+    del y, kept
+    return {"forward": forward, "backward": backward, "optimizer": optimizer}
+
+
+def by_figure(phases: Mapping[str, DispatchCounter]) -> dict[str, Any]:
+    """The counts as measurements have them, "macs_forward" and so on."""
+    return {f"{figure}_{name}": getattr(counter, figure) for figure in FIGURES for name, counter in phases.items()}
 
 
 class DispatchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -110,7 +133,7 @@ class DispatchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Example:
         >>> import torch
-        >>> from lipcost.validate.flops import DispatchCounter
+        >>> from lipcost.validate.measure.flops import DispatchCounter
         >>> a = torch.ones(2, 3, 4, dtype=torch.complex64)
         >>> with DispatchCounter() as counter:
         ...     b = a @ a.transpose(1, 2)  # two complex products 3×4×3, 4 real MACs each
@@ -144,7 +167,7 @@ class DispatchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = func.name().partition(".")[0]
         rule = RULES.get(name)
         if rule is None:
-            raise ValueError(f"operator {name} has no FLOP rule; lipcost.validate.operators.RULES has: {', '.join(RULES)}")
+            raise ValueError(f"operator {name} has no FLOP rule; {__package__}.operators.RULES has: {', '.join(RULES)}")
         if rule == "metadata":
             return
         if rule == "conv_backward":  # a backend may give the weight's gradient with the bias's, asked or not

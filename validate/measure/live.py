@@ -1,20 +1,18 @@
-"""What the measurements share: the warmed-up copy of a layer, and a tracker of live storages."""
+"""The bytes of storages: of tensors that are there, and of all that live while operators run."""
 
 from __future__ import annotations
 
-import copy
 import gc
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-Mode = Literal["train", "inference"]
 Event = tuple[str, int]
 
 
@@ -34,7 +32,7 @@ class LiveStorage(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Example:
         >>> import torch
-        >>> from lipcost.validate._live import LiveStorage
+        >>> from lipcost.validate.measure.live import LiveStorage
         >>> x = torch.ones(8)  # 32 bytes
         >>> with LiveStorage([x]) as tracker:
         ...     y = (x + 1).relu_()
@@ -85,49 +83,6 @@ class LiveStorage(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.events.append(("free", -size))
 
 
-def check_input(x: Tensor) -> None:
-    """Raise a ValueError unless ``x`` is floating-point or complex, and on the CPU.
-
-    Example:
-        >>> import torch
-        >>> from lipcost.validate._live import check_input
-        >>> check_input(torch.ones(2))
-    """
-    if x.device.type != "cpu" or not (x.is_floating_point() or x.is_complex()):
-        raise ValueError(f"x must be a floating-point or complex tensor on the CPU, got {x.dtype} on {x.device}")
-
-
-def warmed_up(layer: nn.Module, x: Tensor, mode: Mode) -> tuple[nn.Module, Tensor, Tensor]:
-    """Copies of ``layer`` and ``x`` after one call, which sizes lazy buffers or fills the eval cache, and a gradient.
-
-    Args:
-        layer: the module; it is left as it is.
-        x: its input, floating-point or complex, on the CPU; the copy requires grad in "train".
-        mode: "train" or "inference".
-
-    Returns:
-        The copy in its mode, the copy of x, and ones (contiguous) in the output's shape and type.
-
-    Raises:
-        ValueError: if ``mode`` is another, or x is integer or not on the CPU.
-
-    Example:
-        >>> import torch
-        >>> from lipcost.validate._live import warmed_up
-        >>> layer, x, gradient = warmed_up(torch.nn.ReLU(), torch.ones(2), "train")
-        >>> layer.training, x.requires_grad, gradient
-        (True, True, tensor([1., 1.]))
-    """
-    if mode not in get_args(Mode):
-        raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
-    check_input(x)
-    layer = copy.deepcopy(layer).train(mode == "train")
-    x = x.detach().clone().requires_grad_(mode == "train")
-    with torch.no_grad():
-        y = layer(x)
-    return layer, x, y.new_ones(y.shape)
-
-
 @contextmanager
 def prompt_frees() -> Iterator[None]:
     """Free by reference count alone: a cycle collected at a random moment would move bytes about."""
@@ -138,3 +93,22 @@ def prompt_frees() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def storage_bytes(tensors: Iterable[Tensor], rounding: int = 1) -> int:
+    """Bytes of the distinct storages of ``tensors``, each rounded up to a multiple of ``rounding``.
+
+    Example:
+        >>> import torch
+        >>> from lipcost.validate.measure.live import storage_bytes
+        >>> x = torch.ones(8)
+        >>> storage_bytes([x, x[:4], torch.ones(1)]), storage_bytes([x, x[:4], torch.ones(1)], rounding=512)
+        (36, 1024)
+    """
+    return sum(-(-storage.nbytes() // rounding) * rounding for storage in storages(tensors))
+
+
+def storages(tensors: Iterable[Tensor]) -> list[torch.UntypedStorage]:
+    """The distinct ones of ``tensors``."""
+    found = (tensor.untyped_storage() for tensor in tensors)
+    return list({storage._cdata: storage for storage in found}.values())
