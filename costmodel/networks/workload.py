@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from lipcost.layers.networks.table import CONV_NETS, find_network
@@ -12,7 +11,7 @@ from lipcost.layers.networks.table import CONV_NETS, find_network
 from ..checks import check_mode, lookup, positive, resolve_counts, torch_dtype
 from ..tape import Tape
 from ..tape.recording import Recording
-from .optimizers import find_optimizer
+from .optimizers import find_optimizer, maker
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,8 @@ class Workload:
 
     def record(self, b: int) -> Recording:
         """One step with a batch of ``b``."""
-        from ..tape.program import CALLS, Program, record_call  # noqa: PLC0415  (these need torch)
-        from .step import record_step  # noqa: PLC0415
+        from ..tape.program import Program, record_call  # noqa: PLC0415  (these need torch)
+        from .step import Step  # noqa: PLC0415
 
         tape, train = Tape(self.in_place), self.mode == "train"
         sizes = (positive("b", b), *self.shape)
@@ -50,13 +49,9 @@ class Workload:
             return record_call(program, tape)[0]
         from lipcost.layers import MarginCrossEntropy  # noqa: PLC0415
 
-        optimizer = partial(
-            find_optimizer(self.optimizer),
-            weight_decay=self.weight_decay,
-            foreach=self.foreach,
-            first=self.first_step,
-        )
-        return record_step(program, tape, MarginCrossEntropy(), optimizer, 1 if self.first_step else CALLS)[0]
+        optimizer = maker(self.optimizer, weight_decay=self.weight_decay, form="foreach" if self.foreach else "single")
+        step = Step(MarginCrossEntropy(), optimizer, self.first_step)
+        return step.record(program, tape)
 
 
 def workload(

@@ -55,7 +55,7 @@ def record_call(program: Program, tape: Tape) -> tuple[Recording, Any]:
         y = session.forward(session.module)
         g = given(tape, y.sizes, y.dtype)
         mark("inputs", [g])
-        session.gradients = run_backward(y, g)
+        session.gradients = run_backward([y], [g])
 
     session = Session(program, tape)
     return session.record(call), session.module
@@ -118,7 +118,7 @@ class Session:
         own = self._mark_own()
         if y.edge is None:
             raise ValueError("nothing in the output asks for a gradient: the module has no parameter that reaches it")
-        self.saved = saved_storages(y) - own
+        self.saved = saved_storages(self.tape) - own
         for storage in self.saved:
             storage.category = "activations"
         return y

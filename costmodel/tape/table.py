@@ -22,7 +22,7 @@ Rule = Callable[..., Any]
 Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
-    "activations", "attributes", "convolution", "copies", "factories", "factorisations", "fourier", "indexing",
+    "activations", "attributes", "autograd", "convolution", "copies", "factories", "factorisations", "fourier", "indexing",
     "inplace", "joining", "linalg", "losses", "normalisation", "padding", "pointwise", "pooling",
     "random", "reductions", "views",
 )  # fmt: skip

@@ -221,7 +221,16 @@ class Tensor(torch.Tensor):
         """The node that made it."""
         return None if self.edge is None or self.is_leaf else self.edge[0]
 
-    grad = None
+    @property
+    def grad(self) -> Tensor | None:  # type: ignore[override]
+        """Of a leaf: the gradient that a backward pass left."""
+        return None if self.edge is None else self.edge[0].grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if self.edge is not None:
+            self.edge[0].grad = value
+
     is_meta = True  # it has no values
     device = torch.device("cpu")  # where a real one would be
 
