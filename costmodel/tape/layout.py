@@ -157,3 +157,16 @@ def order_in(memory_format: object) -> Sequence[int] | None:
         (0, 2, 3, 1)
     """
     return _FORMATS.get(str(memory_format).removeprefix("torch."))
+
+
+def format_of(sizes: Sizes, strides: Strides) -> str:
+    """The torch.memory_format, by name, that torch takes strides for.
+
+    Example:
+        >>> from lipcost.costmodel.tape.layout import format_of
+        >>> format_of((2, 3, 4, 5), (60, 1, 15, 3)), format_of((2, 3, 4, 5), (60, 20, 5, 1))
+        ('channels_last', 'contiguous')
+    """
+    if not is_channels_last(sizes, strides):
+        return "contiguous"
+    return next(name for name, order in _FORMATS.items() if len(order) == len(sizes))
