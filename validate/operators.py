@@ -199,6 +199,7 @@ RULES: dict[str, str] = {
     "aten::max_pool3d_with_indices": "reduction",
     "aten::mean": "reduction",
     "aten::min": "reduction",
+    "aten::norm": "reduction",
     "aten::reflection_pad1d_backward": "reduction",
     "aten::reflection_pad2d_backward": "reduction",
     "aten::reflection_pad3d_backward": "reduction",
@@ -241,6 +242,7 @@ RULES: dict[str, str] = {
     "aten::reflection_pad1d": "move",
     "aten::reflection_pad2d": "move",
     "aten::reflection_pad3d": "move",
+    "aten::repeat": "move",
     "aten::replication_pad1d": "move",
     "aten::replication_pad2d": "move",
     "aten::replication_pad3d": "move",
@@ -283,6 +285,7 @@ RULES: dict[str, str] = {
     "aten::new_empty_strided": "metadata",
     "aten::promote_types": "metadata",
     "aten::squeeze_": "metadata",
+    "aten::unsqueeze_": "metadata",
     "profiler::_record_function_enter_new": "metadata",
     "profiler::_record_function_exit": "metadata",
 }

@@ -14,11 +14,11 @@ import torch
 from .. import layout
 from ..errors import Mismatch, refused
 from ..graph import attach
-from ..sizes import fit, halved, multiple
+from ..sizes import fit, halved, multiple, quotient
 from ..table import rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
-from .kernels import alike
+from .kernels import alike, moved
 from .padding import constant_pad
 from .views import squeeze, unsqueeze
 
@@ -44,7 +44,13 @@ def _each(value: Any, count: int) -> Sides:
 
 
 def _geometry(
-    count: int, stride: Any, padding: Any, dilation: Any, groups: Size, output_padding: Any = 0, transposed: bool = False
+    count: int,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Size,
+    output_padding: Any = 0,
+    transposed: bool = False,
 ) -> Geometry:
     stride, padding, dilation, extra = (_each(value, count) for value in (stride, padding, dilation, output_padding))
     return Geometry(stride, padding, dilation, transposed, extra, groups)
@@ -93,9 +99,7 @@ def convolution(
     )
 
 
-def _by_name(
-    count: int, padding: str, x: Tensor, weight: Tensor, stride: Sides, dilation: Sides
-) -> tuple[Tensor, Any]:
+def _by_name(count: int, padding: str, x: Tensor, weight: Tensor, stride: Sides, dilation: Sides) -> tuple[Tensor, Any]:
     """What "same" and "valid" are in numbers; where the sides are unlike, x is padded by the one column more."""
     if padding == "valid":
         return x, 0
@@ -168,9 +172,7 @@ def _macs(swept: Shape, weight: Tensor) -> Size:
     return swept[0] * prod(swept[2:]) * weight.elements
 
 
-def _gradients(
-    g: Tensor, x: Tensor, weight: Tensor, needs: Sequence[bool], geometry: Geometry
-) -> list[Tensor | None]:
+def _gradients(g: Tensor, x: Tensor, weight: Tensor, needs: Sequence[bool], geometry: Geometry) -> list[Tensor | None]:
     """New tensors for those of input, weight and bias that are needed."""
     shapes = (x.sizes, weight.sizes, (g.sizes[1],))
     strides = (_strides(x, weight, x.sizes, geometry), _strides(x, weight, weight.sizes, geometry), None)
@@ -245,3 +247,52 @@ def convolution_backward(
     written = [out for out in outs if out is not None]
     g.tape.kernel("convolution_backward", "conv", [g, x, weight, *written], macs=macs, variant=variant_of(g.sizes))
     return outs
+
+
+# A convolution's patches as columns, and back.
+
+
+@rule("torch.nn.functional.unfold")
+def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
+    """x (b, c, h, w): its patches, b × c·K × P; a copy."""
+    if input.rank not in (3, 4):
+        raise Mismatch(f"unfold takes images (b, c, h, w) or (c, h, w), got shape {input.sizes}")
+    *lead, c, h, w = input.sizes
+    kernel = _each(kernel_size, 2)
+    patches = _positions((h, w), kernel, dilation, padding, stride)
+    out = moved("im2col", [input], (*lead, c * prod(kernel), patches))
+    before = input.sizes
+    attach([out], [input], [], lambda _, g: [_summed(g, before)])
+    return out
+
+
+@rule("torch.nn.functional.fold")
+def fold(
+    input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> Tensor:
+    """Patches b × c·K × P into images (b, c, h, w): where they overlap, they are summed."""
+    if input.rank not in (2, 3):
+        raise Mismatch(f"fold takes patches (b, c·K, P) or (c·K, P), got shape {input.sizes}")
+    *lead, rows, columns = input.sizes
+    kernel, sides = _each(kernel_size, 2), _each(output_size, 2)
+    fit(columns, _positions(sides, kernel, dilation, padding, stride), "patches and what they are folded to")
+    multiple(rows, prod(kernel), "rows of patches")
+    out = _summed(input, (*lead, quotient(rows, prod(kernel)), *sides))
+    before = input.sizes
+    attach([out], [input], [], lambda _, g: [moved("im2col", [g], before)])
+    return out
+
+
+def _positions(sides: Sides, kernel: Sides, dilation: Any, padding: Any, stride: Any) -> Size:
+    """How many patches an image has."""
+    each = zip(sides, kernel, _each(dilation, 2), _each(padding, 2), _each(stride, 2), strict=True)
+    return prod((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, d, p, s in each)
+
+
+def _summed(columns: Tensor, sizes: Shape) -> Tensor:
+    """Images out of columns; torch resizes a tensor like the columns to them, so that its memory never gets smaller."""
+    tape, dtype = columns.tape, columns.dtype
+    larger = max((columns.sizes, sizes), key=lambda shape: tape.hint(prod(shape)))
+    out = Tensor(tape, sizes, dtype, tape.allocate(tape.nbytes(larger, dtype.itemsize)))
+    columns.tape.kernel("col2im", "pointwise", [columns, out], flops=columns.elements)
+    return out

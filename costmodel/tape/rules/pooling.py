@@ -51,9 +51,7 @@ def _pooled_side(side: Size, kernel: Size, stride: Size, padding: Size, dilation
     return count - ((count - 1) * stride >= side + padding)  # the last part must start inside
 
 
-def _pooled(
-    count: int, x: Tensor, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, dilation: Any = 1
-) -> Shape:
+def _pooled(count: int, x: Tensor, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, dilation: Any = 1) -> Shape:
     """The sizes after pooling the ``count`` last sides."""
     _check_rank(count, x)
     kernels = _each(kernel, count)
@@ -114,9 +112,7 @@ def _maxima(count: int) -> None:
         return both if return_indices else both[0]
 
     @rule(f"{NAMES}.adaptive_{name}_with_indices", f"torch.adaptive_{name}")
-    def adaptive_with_indices(
-        input: Tensor, output_size: Any, return_indices: bool = False
-    ) -> tuple[Tensor, Tensor]:
+    def adaptive_with_indices(input: Tensor, output_size: Any, return_indices: bool = False) -> tuple[Tensor, Tensor]:
         sizes = _adapted(count, input, output_size)
         if count > 1:
             return _maximum(f"adaptive_{name}", input, sizes)
@@ -226,7 +222,7 @@ def _fraction(side: Size, ratio: float) -> int:
 # Averages.
 
 
-def _averages(count: int) -> None:
+def _averages(count: int) -> Any:
     name = f"avg_pool{count}d"
 
     @rule(f"{NAMES}.{name}", f"torch.{name}")
@@ -247,6 +243,8 @@ def _averages(count: int) -> None:
             _check_rank(count, input)
             return _as_image(input, lambda x: _adaptive_average(2, x, (1, side)))  # type: ignore[no-any-return]
         return _adaptive_average(count, input, output_size)
+
+    return pool
 
 
 def _adaptive_average(count: int, x: Tensor, output_size: Any) -> Tensor:
@@ -305,7 +303,7 @@ def _sign(x: Tensor) -> Tensor:
 for _count in (1, 2, 3):
     _maxima(_count)
     _unpooling(_count)
-    _averages(_count)
     _powers(_count)
+avg_pool1d, avg_pool2d, avg_pool3d = (_averages(_count) for _count in (1, 2, 3))
 for _count in (2, 3):
     _fractional(_count)

@@ -43,7 +43,9 @@ def interpolate(
     if size is not None:
         grown = _each(size, count)
     else:
-        grown = tuple(_scaled_side(side, factor) for side, factor in zip(sides, _each(scale_factor, count), strict=True))
+        grown = tuple(
+            _scaled_side(side, factor) for side, factor in zip(sides, _each(scale_factor, count), strict=True)
+        )
     if len(grown) != count:
         raise Mismatch(f"interpolation to {len(grown)} sides of an image with {count}")
     if mode == "area":
