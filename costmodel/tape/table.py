@@ -24,7 +24,7 @@ Declared = TypeVar("Declared", bound=Rule)
 FAMILIES = (
     "activations", "attributes", "autograd", "convolution", "copies", "factories", "factorisations", "fourier", "indexing",
     "inplace", "joining", "linalg", "losses", "normalisation", "padding", "pointwise", "pooling",
-    "random", "reductions", "views",
+    "random", "reductions", "sampling", "upsampling", "views",
 )  # fmt: skip
 
 

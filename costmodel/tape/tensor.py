@@ -159,11 +159,10 @@ class Tensor(torch.Tensor):
         return out
 
     def fitted(self, sizes: Shape, dtype: DType) -> Tensor:
-        """As a gradient of an input of these sizes and type: its real part, converted, summed where it was repeated."""
-        out: Any = self
-        if out.dtype is not dtype:
-            out = (out.real if out.dtype.is_complex and not dtype.is_complex else out).to(dtype)
-        return out.sum_to(sizes)  # type: ignore[no-any-return]
+        """As a gradient of an input of these sizes and type: its real part, summed where it was repeated, converted."""
+        out: Any = self.real if self.dtype.is_complex and not dtype.is_complex else self
+        out = out.sum_to(sizes)
+        return out if out.dtype is dtype else out.to(dtype)  # type: ignore[no-any-return]
 
     def sum_to(self, sizes: Shape) -> Tensor:
         """The sum over the axes that broadcasting from ``sizes`` added."""

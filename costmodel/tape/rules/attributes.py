@@ -55,9 +55,8 @@ def itemsize(x: Tensor) -> int:
 
 @rule("Tensor.is_contiguous")
 def is_contiguous(x: Tensor, memory_format: Any = None) -> bool:
-    if str(memory_format).endswith("channels_last"):
-        return layout.is_contiguous(x.hints, x.strides, layout.CHANNELS_LAST)
-    return x.is_plain
+    order = layout.order_in(memory_format)
+    return x.is_plain if order is None else layout.is_contiguous(x.hints, x.strides, order)
 
 
 @rule("torch.is_complex", "Tensor.is_complex")

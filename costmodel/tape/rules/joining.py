@@ -78,7 +78,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     if axis < first.rank and all(layout.is_channels_last(each.hints, each.strides) for each in tensors):
         step = first.hints[axis]  # as one that is cut after joining
         joined = (*first.hints[:axis], step * len(tensors), *first.hints[axis + 1 :])
-        strides = layout.contiguous(joined, layout.CHANNELS_LAST)
+        strides = layout.channels_last(joined)
         out._strides = (*strides[:axis], step * strides[axis], *strides[axis:])
     attach([out], tensors, [], lambda _, g: unbind(g, axis))
     return out
@@ -102,7 +102,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     shape = (*first.sizes[:axis], sum(sizes), *first.sizes[axis + 1 :])
     out = first.new(shape)
     if all(layout.is_channels_last(tensor.hints, tensor.strides) for tensor in tensors):
-        out._strides = layout.contiguous(out.hints, layout.CHANNELS_LAST)
+        out._strides = layout.channels_last(out.hints)
     out.tape.kernel("cat", "pointwise", [*tensors, out], flops=0)
     needs = [tensor.requires_grad for tensor in tensors]
 
