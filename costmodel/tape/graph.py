@@ -173,14 +173,16 @@ def _run(node: Node, gradients: list[Tensor | None], keep: bool) -> list[Tensor 
     saved = tuple(map(unpacked, node.saved))
     outputs = list(node.backward(saved, *gradients))
     del saved
-    for i, output in enumerate(outputs):
+    for i in range(len(outputs)):  # enumerate would hold on to what is replaced
+        output, outputs[i] = outputs[i], None
         if output is None or node.inputs[i] is None:
-            outputs[i] = None
             continue
-        fits = output.sizes == node.shapes[i] and output.dtype is node.dtypes[i]
-        fitted = output if fits else output.fitted(node.shapes[i], node.dtypes[i])
-        outputs[i] = fitted if fitted.memory.users == 1 else _another(fitted)
-        del output, fitted
+        if output.sizes != node.shapes[i] or output.dtype is not node.dtypes[i]:
+            output = output.real_for(node.dtypes[i])  # what each step replaces goes
+            output = output.sum_to(node.shapes[i])
+            output = output.to(node.dtypes[i])
+        outputs[i] = output if output.memory.users == 1 else _another(output)
+        del output
     gradients.clear()
     if not keep:
         node.saved = ()

@@ -22,18 +22,21 @@ Rule = Callable[..., Any]
 Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
-    "activations", "attributes", "autograd", "convolution", "copies", "factories", "factorisations", "fourier", "indexing",
-    "inplace", "joining", "linalg", "losses", "normalisation", "padding", "pointwise", "pooling",
-    "random", "reductions", "sampling", "upsampling", "views",
+    "activations", "arithmetic", "attributes", "autograd", "comparisons", "complex_numbers", "convolution",
+    "copies", "elementary", "factories", "factorisations", "fourier", "indexing", "inplace", "joining",
+    "linalg", "losses", "normalisation", "padding", "pointwise", "pooling", "random", "reductions",
+    "sampling", "upsampling", "views",
 )  # fmt: skip
 
 
 # What torch calls by an operator's name has the rule of the method.
 OPERATORS = {
     "add": "add", "radd": "add", "iadd": "add_", "sub": "sub", "isub": "sub_", "mul": "mul", "rmul": "mul",
-    "imul": "mul_", "truediv": "div", "itruediv": "div_", "pow": "pow", "neg": "neg", "abs": "abs", "lt": "lt",
-    "le": "le", "gt": "gt", "ge": "ge", "eq": "eq", "ne": "ne", "and": "bitwise_and", "or": "bitwise_or",
-    "xor": "bitwise_xor", "invert": "bitwise_not",
+    "imul": "mul_", "truediv": "div", "itruediv": "div_", "idiv": "div_", "floordiv": "floor_divide",
+    "ifloordiv": "floor_divide_", "mod": "remainder", "imod": "remainder_", "pow": "pow", "ipow": "pow_", "neg": "neg",
+    "pos": "positive", "abs": "abs", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "eq": "eq", "ne": "ne",
+    "and": "bitwise_and", "iand": "bitwise_and_", "or": "bitwise_or", "ior": "bitwise_or_", "xor": "bitwise_xor",
+    "ixor": "bitwise_xor_", "invert": "bitwise_not",
 }  # fmt: skip
 
 
@@ -86,6 +89,10 @@ class Rules(Mapping[Any, Rule]):
         if not callable(function):
             raise ValueError(f"a rule is of a torch function, got {function!r}")
         self._read()[function] = rule
+
+    def named(self, name: str) -> Rule:
+        """The rule of a method of torch.Tensor, or else of a function of torch."""
+        return self._named.get(f"Tensor.{name}") or self._named[f"torch.{name}"]
 
     def __getitem__(self, function: Any) -> Rule:
         return self._read()[function]

@@ -158,11 +158,10 @@ class Tensor(torch.Tensor):
         self.tape.kernel("clone", "pointwise", [self, out], flops=0)
         return out
 
-    def fitted(self, sizes: Shape, dtype: DType) -> Tensor:
-        """As a gradient of an input of these sizes and type: its real part, summed where it was repeated, converted."""
-        out: Any = self.real if self.dtype.is_complex and not dtype.is_complex else self
-        out = out.sum_to(sizes)
-        return out if out.dtype is dtype else out.to(dtype)  # type: ignore[no-any-return]
+    def real_for(self, dtype: DType) -> Tensor:
+        """As a gradient of an input of this type: its real part where that is real."""
+        real: Any = self.real if self.dtype.is_complex and not dtype.is_complex else self
+        return real  # type: ignore[no-any-return]
 
     def sum_to(self, sizes: Shape) -> Tensor:
         """The sum over the axes that broadcasting from ``sizes`` added."""

@@ -5,73 +5,82 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from .. import layout
 from ..graph import attach
 from ..sizes import multiple
 from ..table import rule
+from ..tape import Shape
 from ..tensor import Tensor
-from .inplace import changed
+from .arithmetic import add, div, divided, neg, sub
+from .copies import to
+from .elementary import absolute, log
+from .factories import filled
+from .formulas import Formula, Formulas, Term, differentiable, elementwise
 from .kernels import in_place, pointwise
-from .pointwise import absolute, add, div, sub, unary
-from .views import narrowed, reshape
+from .views import detach, narrowed, reshape
 
 F = "torch.nn.functional"
 
 
-def _activation(
-    kernel: str, keeps: str, *names: str, over: tuple[str, ...] = (), gradient: str = "", copied: bool = False
-) -> Any:
-    """The rule of an activation.
+def _by_kernel(name: str, reads: str) -> Formula:
+    """The gradient by a kernel of its own, which reads the input or the result beside it."""
+    if reads == "self":
+        return lambda grad, self: grad.kernel(name, self)
+    return lambda grad, result: grad.kernel(name, result)
 
-    Args:
-        kernel: its name.
-        keeps: what its gradient reads: "x" or "y".
-        names: of the torch functions.
-        over: of the torch functions that work in place; then the gradient reads the output.
-        gradient: the name of the gradient's kernel.
-        copied: whether the gradient reads a copy of the input where it works in place.
-    """
-    gradient = gradient or f"{kernel}_backward"
 
-    def of(saved: Tensor, g: Tensor) -> Tensor:
-        return pointwise(gradient, *((saved, g) if gradient == "threshold_backward" else (g, saved)), dtype=g.dtype)
+def _of_threshold(grad: Term, self: Term) -> Term:
+    return self.kernel("threshold_backward", grad)
 
-    def in_its_place(x: Tensor, *_: Any, **__: Any) -> Tensor:
-        backward = (lambda saved, g: [of(saved[0], g)]) if over else None
-        return changed(x, [], f"{kernel}_", backward, [x], copied=copied)
 
-    @rule(*names)
-    def activation(x: Tensor, *_: Any, inplace: bool = False, **__: Any) -> Tensor:
-        if inplace:
-            return in_its_place(x)
-        return unary(kernel, x, lambda g, x, y: of(x if keeps == "x" else y, g), keeps)
+def _of_relu(grad: Term, result: Term) -> Term:
+    return result.kernel("threshold_backward", grad)
 
-    if over:
-        rule(*over)(in_its_place)
+
+# By the kernel: what the gradient's kernel reads, or the gradient itself where the kernel is named otherwise.
+GRADIENTS: dict[str, Formula] = {
+    **{
+        name: _by_kernel(f"{name}_backward", "self")
+        for name in (
+            "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "mish", "silu", "softplus",
+            "softshrink",
+        )
+    },
+    **{name: _by_kernel(f"{name}_backward", "result") for name in ("sigmoid", "tanh")},
+    "celu": _by_kernel("elu_backward", "self"),
+    "relu": _of_relu,
+    "threshold": _of_threshold,
+}  # fmt: skip
+# Of those that know the input from the result where they work in place; the others keep a copy of it.
+IN_PLACE: dict[str, Formula] = {
+    "celu": _by_kernel("elu_backward", "result"),
+    "elu": _by_kernel("elu_backward", "result"),
+    "leaky_relu": _by_kernel("leaky_relu_backward", "result"),
+}
+KERNELS = {"selu": "elu", "relu6": "hardtanh", "expit": "sigmoid"}  # of those that have none of their own
+OF_FLOATS = ("sigmoid", "tanh")  # take integers too
+
+
+def _activation(name: str) -> Any:
+    kernel = KERNELS.get(name, name)
+
+    def activation(x: Tensor, *_: Any, inplace: bool = False, out: Tensor | None = None, **__: Any) -> Tensor:
+        gradient = IN_PLACE.get(kernel, GRADIENTS[kernel]) if inplace else GRADIENTS[kernel]
+        dtype = divided(x) if kernel in OF_FLOATS else None
+        return elementwise(kernel, {"self": x}, {"self": gradient}, dtype=dtype, inplace=inplace, out=out)
+
+    places = ("torch", "Tensor", F, "torch.special")
+    rule(*(f"{place}.{name}" for place in places))(activation)
+    rule(*(f"{place}.{name}_" for place in (*places, "torch._C._nn")))(
+        lambda x, *others, **how: activation(x, *others, inplace=True, **how)
+    )
     return activation
 
 
-relu = _activation(
-    "relu", "y", "torch.relu", "Tensor.relu", f"{F}.relu", over=("torch.relu_", "Tensor.relu_"),
-    gradient="threshold_backward",
-)  # fmt: skip
-threshold = _activation("threshold", "x", f"{F}.threshold", "torch.threshold", gradient="threshold_backward")
-leaky_relu = _activation("leaky_relu", "x", f"{F}.leaky_relu", over=(f"{F}.leaky_relu_",))
-elu = _activation("elu", "x", f"{F}.elu", f"{F}.selu", "torch.selu", over=(f"{F}.elu_", "torch.selu_"))
-celu = _activation("celu", "x", f"{F}.celu", "torch.celu", over=("torch.celu_",), gradient="elu_backward")
-hardtanh = _activation("hardtanh", "x", f"{F}.hardtanh", f"{F}.relu6", over=(f"{F}.hardtanh_",), copied=True)
-sigmoid = _activation(
-    "sigmoid", "y", "torch.sigmoid", "Tensor.sigmoid", f"{F}.sigmoid", over=("torch.sigmoid_", "Tensor.sigmoid_")
-)
-tanh = _activation("tanh", "y", "torch.tanh", "Tensor.tanh", f"{F}.tanh", over=("torch.tanh_", "Tensor.tanh_"))
-gelu = _activation("gelu", "x", f"{F}.gelu")
-silu = _activation("silu", "x", f"{F}.silu", over=("torch._C._nn.silu_",), copied=True)
-mish = _activation("mish", "x", f"{F}.mish", over=("torch._C._nn.mish_",), copied=True)
-softplus = _activation("softplus", "x", f"{F}.softplus")
-hardswish = _activation("hardswish", "x", f"{F}.hardswish", over=("torch._C._nn.hardswish_",), copied=True)
-hardsigmoid = _activation("hardsigmoid", "x", f"{F}.hardsigmoid")
-softshrink = _activation("softshrink", "x", f"{F}.softshrink")
-hardshrink = _activation("hardshrink", "x", f"{F}.hardshrink", "Tensor.hardshrink")
+_RULES = {name: _activation(name) for name in (*GRADIENTS, *KERNELS)}
+relu, sigmoid, tanh, relu6 = (_RULES[name] for name in ("relu", "sigmoid", "tanh", "relu6"))
 
 
 @rule(f"{F}.logsigmoid")
@@ -127,7 +136,85 @@ def prelu(x: Tensor, weight: Tensor) -> Tensor:
     return out
 
 
+def rrelu(
+    x: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """A leaky relu, in training with slopes that are drawn and kept as the noise."""
+    noise = x.new(x.sizes)
+    reads = "result" if inplace else "self"
+    formulas: Formulas = {"self": _rrelu_gradient(reads, training)}
+    return elementwise("rrelu_with_noise", {"self": x, "noise": noise}, formulas, inplace=inplace, plain=True)
+
+
+def _rrelu_gradient(reads: str, training: bool) -> Formula:
+    def gradient(grad: Term, read: Term, noise: Term) -> Term:
+        return (noise if training else grad).kernel("rrelu_with_noise_backward", read, *([grad] if training else [noise]))
+
+    if reads == "self":
+        return lambda grad, self, noise: gradient(grad, self, noise)
+    return lambda grad, result, noise: gradient(grad, result, noise)
+
+
+rule(f"{F}.rrelu", "torch.rrelu")(rrelu)
+rule(f"{F}.rrelu_", "torch.rrelu_")(lambda x, *others, **how: rrelu(x, *others, inplace=True, **how))
+
+
 @rule("torch.ops.aten.threshold_backward.grad_input")
 def threshold_backward_into(g: Tensor, y: Tensor, threshold: float, *, grad_input: Tensor) -> Tensor:
     """The gradient of a relu, written over ``grad_input``, which is g."""
     return in_place("threshold_backward", grad_input, y)
+
+
+# Softmax.
+
+
+def plain(name: str, x: Tensor, *others: Tensor) -> Tensor:
+    """A kernel whose output lies without gaps, the last axis innermost, however x lies."""
+    out = x.new(x.sizes)
+    x.tape.kernel(name, "pointwise", [x, *others, out], flops=out.elements)
+    return out
+
+
+def _softmax(name: str) -> Any:
+    places = ("torch", "Tensor", F, "torch.special")
+
+    @rule(*(f"{place}.{name}" for place in places))
+    def softmax(x: Tensor, dim: Any = None, *_: Any, dtype: Any = None, **__: Any) -> Tensor:
+        if dtype is not None:
+            x = to(x, dtype)
+        out = plain(f"_{name}", x)
+        gradient = {"self": lambda grad, result: grad.by(lambda g, y: plain(f"_{name}_backward_data", g, y), result)}
+        differentiable(out, {"self": x}, gradient)
+        return out
+
+    return softmax
+
+
+softmax, log_softmax = _softmax("softmax"), _softmax("log_softmax")
+
+
+@rule(f"{F}.softmin")
+def softmin(x: Tensor, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    return softmax(neg(x), dim, dtype=dtype)  # type: ignore[no-any-return]
+
+
+@rule(f"{F}.gumbel_softmax")
+def gumbel_softmax(x: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
+    """Softmax of x and a drawn noise; or, where hard, ones at its largest entries with the gradient of softmax."""
+    gumbels = neg(log(in_place("exponential_", x.new(x.sizes))))
+    gumbels = div(add(x, gumbels), tau)
+    soft = softmax(gumbels, dim)
+    if not hard:
+        return soft
+    index = _largest(soft.alias(), x.axis(dim))
+    ones = filled("zeros_like", x.tape, x.sizes, x.dtype)
+    x.tape.kernel("scatter_", "pointwise", [ones, index, ones], flops=0)
+    return add(sub(ones, detach(soft)), soft)
+
+
+def _largest(x: Tensor, axis: int) -> Tensor:
+    """Where the largest entries of an axis are."""
+    sizes: Shape = (*x.sizes[:axis], 1, *x.sizes[axis + 1 :])
+    values, indices = x.new(sizes), x.new(sizes, torch.int64)
+    x.tape.kernel("max", "pointwise", [x, values, indices], flops=x.elements)
+    return indices

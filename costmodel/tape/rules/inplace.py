@@ -1,4 +1,4 @@
-"""Rules of what changes a tensor in place. In a graph that is a step like any other, unless the tensor is a view."""
+"""Rules of what changes a tensor in place and computes nothing. In a graph that is a step like any other."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ from ..errors import refused
 from ..graph import attach
 from ..table import rule
 from ..tensor import Tensor
-from .copies import clone
+from .formulas import check_changeable, overwritten
 from .kernels import Operand, in_place
-from .pointwise import div, mul, neg, scaled
 
 Backward = Callable[[Sequence[Tensor], Tensor], "Sequence[Tensor | None]"]
 
 
 def changed(
-    x: Tensor, others: Sequence[Operand], name: str, backward: Backward | None = None, saved: Sequence[Tensor] = (),
-    *, copied: bool = False,
-) -> Tensor:  # fmt: skip
-    """x, changed in place by a kernel.
+    x: Tensor, others: Sequence[Operand], name: str, backward: Backward | None = None, saved: Sequence[Tensor] = ()
+) -> Tensor:
+    """x, changed in place by a kernel, its derivative written in tensors.
 
     Args:
         x: what is changed.
@@ -30,53 +28,34 @@ def changed(
         name: of the kernel.
         backward: ``backward(saved, g)`` gives the gradients of x and of the tensors in ``others``.
         saved: what it reads.
-        copied: whether it reads a copy of x from before instead.
     """
-    tensors = [other for other in others if type(other) is Tensor]
-    recorded = torch.is_grad_enabled() and any(each.requires_grad for each in (x, *tensors))
-    if recorded and (x.is_view or backward is None):
-        raise refused(f"{name} in place on a view, or of a kind, that belongs to a graph")
-    if recorded and x.is_leaf and x.requires_grad:
-        raise RuntimeError("a leaf that requires grad is changed in place")
-    if recorded and copied:
-        saved = [clone(x.alias())]
+    inputs = [x, *(other for other in others if type(other) is Tensor)]
+    if not (torch.is_grad_enabled() and any(each.requires_grad for each in inputs)):
+        return in_place(name, x, *others)
+    if backward is None:
+        raise refused(f"{name} of a tensor that belongs to a graph")
+    check_changeable(x)
     in_place(name, x, *others)
-    if recorded:
-        assert backward is not None
-        attach([x], [x, *tensors], saved, backward)
+    attach([x], inputs, saved, backward)
     return x
 
 
-@rule("Tensor.add_", "Tensor.__iadd__")
-def add_(x: Tensor, y: Operand, *, alpha: float = 1) -> Tensor:
-    inputs = 1 + (type(y) is Tensor)
-    return changed(x, [y], "add_", lambda _, g: [g, scaled(g, alpha)][:inputs])
+def _constant(name: str) -> Any:
+    @rule(f"Tensor.{name}")
+    def constant(x: Tensor, value: Operand = 0) -> Tensor:
+        if type(value) is Tensor and value.requires_grad and torch.is_grad_enabled():
+            raise refused(f"{name} with a value that needs a gradient")
+        read = [value] if type(value) is Tensor else []
+
+        def kernel() -> None:
+            x.tape.kernel(name, "pointwise", [*read, x], flops=0)
+            x.memory.version += 1
+
+        return overwritten(x, {"self": x}, {"self": lambda grad: grad.zeros_like()}, kernel)
+
+    return constant
 
 
-@rule("Tensor.sub_", "Tensor.__isub__")
-def sub_(x: Tensor, y: Operand, *, alpha: float = 1) -> Tensor:
-    needs = type(y) is Tensor
-    return changed(x, [y], "sub_", lambda _, g: [g, scaled(neg(g), alpha)] if needs else [g])
-
-
-@rule("Tensor.mul_", "Tensor.__imul__")
-def mul_(x: Tensor, y: Operand) -> Tensor:
-    if type(y) is not Tensor:
-        return changed(x, [y], "mul_", lambda _, g: [mul(g, y)])
-    return changed(x, [y], "mul_", None if y.requires_grad else lambda saved, g: [mul(g, saved[0]), None], [y])
-
-
-@rule("Tensor.div_", "Tensor.__itruediv__")
-def div_(x: Tensor, y: Operand) -> Tensor:
-    return changed(x, [y], "div_", None if type(y) is Tensor else lambda _, g: [div(g, y)])
-
-
-def _changing(name: str) -> Any:
-    return rule(f"Tensor.{name}")(lambda x, *others, **_: changed(x, others, name))
-
-
-for _name in (
-    "neg_", "clamp_min_", "clamp_max_", "clamp_", "bitwise_and_", "bitwise_or_", "bitwise_xor_", "sqrt_", "abs_",
-    "masked_fill_", "reciprocal_", "addcmul_", "addcdiv_", "lerp_", "exp_", "pow_",
-):  # fmt: skip
-    _changing(_name)
+fill_, zero_ = _constant("fill_"), _constant("zero_")
+rule("torch.zero_")(zero_)
+rule("torch.fill_")(fill_)

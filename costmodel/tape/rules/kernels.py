@@ -17,10 +17,16 @@ from ..tensor import Tensor
 Operand = Any  # a Tensor, or a Python number, which torch keeps on the host
 
 
-def pointwise(name: str, *operands: Operand, dtype: DType = None, flops_per_element: int = 1) -> Tensor:
-    """A kernel that computes each output element from the corresponding ones of its (broadcast) inputs."""
+def pointwise(
+    name: str, *operands: Operand, dtype: DType = None, flops_per_element: int = 1, plain: bool = False
+) -> Tensor:
+    """A kernel that computes each output element from the corresponding ones of its (broadcast) inputs.
+
+    Its output lies as they do or, ``plain``, without gaps, the last axis innermost.
+    """
     tensors = [each.resolved() if each.conjugated else each for each in operands if type(each) is Tensor]
-    out = result_of(tensors, promoted(operands) if dtype is None else dtype)
+    dtype = promoted(operands) if dtype is None else dtype
+    out = tensors[0].new(broadcast(*(x.sizes for x in tensors)), dtype) if plain else result_of(tensors, dtype)
     out.tape.kernel(name, "pointwise", [*tensors, out], flops=flops_per_element * out.elements)
     return out
 

@@ -1,56 +1,463 @@
-"""Rules of losses."""
+"""Rules of losses. A reduction is "none", "mean" or "sum"."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import refused
+import torch
+
+from ..errors import Mismatch, refused
 from ..graph import attach
+from ..sizes import quotient
 from ..table import rule
+from ..tape import Shape
 from ..tensor import Tensor
+from .activations import log_softmax, logsigmoid
+from .arithmetic import add, div, mul, neg, sub
+from .comparisons import bitwise_not, clamp_min, eq, lt, masked_fill_, ne, where
+from .copies import clone, contiguous
+from .elementary import absolute, exp, log
+from .factories import filled
+from .formulas import Formula, differentiable, elementwise, expressed
+from .kernels import fits, pointwise, reduction as reduction_kernel, strides_for
+from .pointwise import minimum
+from .reductions import mean, norm, sum
+from .views import expand, unsqueeze, view
+
+F = "torch.nn.functional"
+REDUCTIONS = ("none", "mean", "sum")
 
 
-def _plain(name: str, x: Tensor, *others: Tensor) -> Tensor:
-    """A kernel whose output lies without gaps, the last axis innermost, however x lies."""
-    out = x.new(x.sizes)
-    x.tape.kernel(name, "pointwise", [x, *others, out], flops=out.elements)
+def _loss(name: str) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+    """Declare the rule of a loss of torch.nn.functional, whose last arguments are how it is reduced."""
+
+    def declare(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        @rule(f"{F}.{name}")
+        def checked(
+            *args: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean", **how: Any
+        ) -> Tensor:
+            if size_average is not None or reduce is not None:
+                raise refused(f"{name} with size_average or reduce; say reduction=")
+            if reduction not in (*REDUCTIONS, "batchmean"):
+                raise Mismatch(f"{reduction} is not a valid reduction")
+            return loss(*args, reduction=reduction, **how)
+
+        return loss
+
+    return declare
+
+
+def reduced_by(reduction: str, loss: Tensor) -> Tensor:
+    """A loss for each element, reduced by operators of their own."""
+    return {"none": lambda x: x, "mean": mean, "sum": sum}[reduction](loss)  # type: ignore[no-any-return,operator]
+
+
+def _fused(name: str, x: Tensor, others: Sequence[Tensor], reduction: str, sizes: Shape, *more: Tensor) -> Tensor:
+    """The loss by one kernel, which reduces it too; it may write ``more``."""
+    out = x.new(() if reduction != "none" else sizes)
+    x.tape.kernel(name, "pointwise", [x, *others, out, *more], flops=out.elements)
     return out
 
 
-@rule("torch.nn.functional.log_softmax", "torch.log_softmax", "Tensor.log_softmax")
-def log_softmax(x: Tensor, dim: int | None = None, **_: Any) -> Tensor:
-    out = _plain("_log_softmax", x)
-    attach([out], [x], [out], lambda saved, g: [_plain("_log_softmax_backward_data", g, saved[0])])
+def _fused_backward(name: str, grad: Tensor, x: Tensor, *others: Tensor, like: bool = False) -> Tensor:
+    """The gradient of x by one kernel; it lies without gaps, or like x."""
+    out = x.new(x.sizes, strides=strides_for(x) if like else None)
+    grad.tape.kernel(name, "pointwise", [grad, x, *others, out], flops=out.elements)
     return out
 
 
-@rule("torch.nn.functional.softmax", "torch.softmax", "Tensor.softmax")
-def softmax(x: Tensor, dim: int | None = None, **_: Any) -> Tensor:
-    out = _plain("_softmax", x)
-    attach([out], [x], [out], lambda saved, g: [_plain("_softmax_backward_data", g, saved[0])])
+# Of two tensors of one shape.
+
+
+def _elementwise_loss(name: str) -> Callable[..., Tensor]:
+    """The rule of a loss whose kernel takes it in both orders."""
+
+    def loss(x: Tensor, target: Tensor, reduction: str) -> Tensor:
+        x, target = _expanded(x, target)
+        if reduction == "none":
+            out = pointwise(name, x, target)
+        else:
+            out = _fused(name, x, [target], reduction, ())
+        backward = f"{name}_backward"
+        formulas = {
+            "self": lambda grad, self, target: grad.by(_gradient, self, target, name=backward),
+            "target": lambda grad, self, target: grad.by(_gradient, target, self, name=backward),
+        }
+        differentiable(out, {"self": x, "target": target}, formulas)
+        return out
+
+    return loss
+
+
+def _gradient(grad: Tensor, x: Tensor, target: Tensor, name: str) -> Tensor:
+    return _fused_backward(name, grad, x, target)
+
+
+def _expanded(x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    if not fits(x.sizes, target.sizes):
+        raise refused("a loss of tensors of two shapes")
+    return expand(x, x.sizes), expand(target, target.sizes)
+
+
+_squared, _huber, _smooth = (_elementwise_loss(name) for name in ("mse_loss", "huber_loss", "smooth_l1_loss"))
+
+
+@_loss("mse_loss")
+def mse_loss(x: Tensor, target: Tensor, *, reduction: str, weight: Tensor | None = None) -> Tensor:
+    if weight is None:
+        return _squared(x, target, reduction)
+    x, target = _expanded(x, target)
+    squares = sub(x, target).pow(2)
+    weighted = mul(squares, weight)
+    if reduction == "mean":
+        return div(sum(weighted), sum(weight))
+    return reduced_by(reduction, weighted)
+
+
+@_loss("huber_loss")
+def huber_loss(
+    x: Tensor, target: Tensor, *, reduction: str, delta: float = 1.0, weight: Tensor | None = None
+) -> Tensor:
+    if weight is None:
+        return _huber(x, target, reduction)
+    unweighted = _huber(x, target, "none")
+    return reduced_by(reduction, mul(unweighted, weight))
+
+
+@_loss("smooth_l1_loss")
+def smooth_l1_loss(x: Tensor, target: Tensor, *, reduction: str, beta: float = 1.0) -> Tensor:
+    return l1_loss(x, target, reduction=reduction) if beta == 0 else _smooth(x, target, reduction)
+
+
+@_loss("l1_loss")
+def l1_loss(x: Tensor, target: Tensor, *, reduction: str, weight: Tensor | None = None) -> Tensor:
+    x, target = _expanded(x, target)
+    if weight is not None:
+        raise refused("l1_loss with a weight")
+    return reduced_by(reduction, absolute(sub(x, target)))
+
+
+@_loss("soft_margin_loss")
+def soft_margin_loss(x: Tensor, target: Tensor, *, reduction: str) -> Tensor:
+    out = _fused("soft_margin_loss", x, [target], reduction, x.sizes)
+    return _with_gradient(out, "soft_margin_loss_backward", x, target)
+
+
+def _with_gradient(
+    out: Tensor, name: str, x: Tensor, target: Tensor, *others: Tensor | None, like: bool = False
+) -> Tensor:
+    """The gradient of x by one kernel that reads it, a target that has none and others."""
+    _constant(target, name)
+
+    def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor]:
+        x, *rest = [each for each in saved if each is not None]
+        return [_fused_backward(name, g, x, *rest, like=like)]
+
+    attach([out], [x], [x, target, *others], backward)
     return out
 
 
-@rule("torch.nn.functional.cross_entropy")
-def cross_entropy(x: Tensor, target: Tensor, weight: Tensor | None = None, **how: Any) -> Tensor:
-    """The mean negative log-likelihood () of the labels (b,) under softmax of x (b, classes)."""
-    kept = {name: value for name, value in how.items() if value is not None}
-    plain = {"reduction": "mean", "label_smoothing": 0.0, "ignore_index": -100}
-    if weight is not None or x.rank != 2 or any(value != plain.get(name) for name, value in kept.items()):
-        raise refused("cross_entropy but the plain mean over rows of scores")
-    return _nll_loss(log_softmax(x, 1), target)
+def _constant(target: Tensor, name: str) -> None:
+    if target.requires_grad and torch.is_grad_enabled():
+        raise refused(f"the gradient of the target of {name.removesuffix('_backward')}")
 
 
-def _nll_loss(logarithms: Tensor, target: Tensor) -> Tensor:
-    tape = logarithms.tape
-    out, total = logarithms.new(()), logarithms.new(())
-    tape.kernel("nll_loss_forward", "pointwise", [logarithms, target, out, total], flops=1)
+# Of probabilities.
 
-    def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
-        gradient = g.new(saved[0].sizes)
-        tape.kernel("nll_loss_backward", "pointwise", [g, *saved, gradient], flops=gradient.elements)
-        return [gradient]
 
-    attach([out], [logarithms], [logarithms, target, total], backward)
+@_loss("binary_cross_entropy")
+def binary_cross_entropy(x: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str) -> Tensor:
+    if not fits(x.sizes, target.sizes):
+        raise Mismatch(f"binary_cross_entropy: a target of shape {target.sizes} does not fit {x.sizes}")
+    weights = [] if weight is None else [expand(weight, x.sizes)]
+    if reduction == "none":
+        out = x.new(x.sizes, strides=strides_for(x))
+        x.tape.kernel("binary_cross_entropy", "pointwise", [x, target, *weights, out], flops=out.elements)
+    else:
+        out = _fused("binary_cross_entropy", x, [target, *weights], reduction, ())
+    return _with_gradient(out, "binary_cross_entropy_backward", x, target, *weights, like=True)
+
+
+@_loss("binary_cross_entropy_with_logits")
+def binary_cross_entropy_with_logits(
+    x: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str, pos_weight: Tensor | None = None
+) -> Tensor:
+    if not fits(x.sizes, target.sizes):
+        raise Mismatch(f"binary_cross_entropy_with_logits: a target of shape {target.sizes} does not fit {x.sizes}")
+    _constant(target, "binary_cross_entropy_with_logits")
+    others = [each for each in (target, weight, pos_weight) if each is not None]
+    out = x.new(() if reduction != "none" else x.sizes, strides=strides_for(target) if reduction == "none" else None)
+    x.tape.kernel("binary_cross_entropy_with_logits", "pointwise", [x, *others, out], flops=out.elements)
+
+    def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor]:
+        x, target, weight, pos_weight = saved
+        assert x is not None and target is not None
+        return [_logit_gradient(g, x, target, weight, pos_weight, reduction)]
+
+    attach([out], [x], [x, target, weight, pos_weight], backward)
     return out
+
+
+def _logit_gradient(
+    g: Tensor, x: Tensor, target: Tensor, weight: Tensor | None, pos_weight: Tensor | None, reduction: str
+) -> Tensor:
+    """As torch writes it, in place but under a dispatch mode."""
+    how = {"inplace": g.tape.in_place}
+    if pos_weight is None:
+        gradient = sub(x.sigmoid(), target, **how)
+    else:
+        positive = mul(pos_weight, target)
+        gradient = expressed(
+            lambda p, x, t: p.add(1).by(sub, t, **how).by(mul, x.sigmoid(), **how).by(sub, p, **how),
+            positive, x, target,
+        )  # fmt: skip
+    gradient = mul(gradient, g, **how)
+    if weight is not None:
+        gradient = mul(gradient, weight, **how)
+    return div(gradient, 2, inplace=True) if reduction == "mean" else gradient
+
+
+@_loss("kl_div")
+def kl_div(x: Tensor, target: Tensor, *, reduction: str, log_target: bool = False) -> Tensor:
+    if log_target:
+        loss = expressed(lambda x, t: (t - x).by(_times_exponential, t), x, target)
+    else:
+        loss = expressed(lambda x, t: (t * x).by(_from_entropy, t), x, target)
+    if reduction == "batchmean":
+        total = sum(loss)
+        return div(total, 2) if x.rank else total
+    return reduced_by(reduction, loss)
+
+
+def _times_exponential(difference: Tensor, target: Tensor) -> Tensor:
+    return mul(exp(target), difference)
+
+
+def _from_entropy(product: Tensor, target: Tensor) -> Tensor:
+    return sub(target.xlogy(target), product)
+
+
+@_loss("poisson_nll_loss")
+def poisson_nll_loss(
+    x: Tensor, target: Tensor, log_input: bool = True, full: bool = False, eps: float = 1e-8, *, reduction: str
+) -> Tensor:
+    if log_input:
+        loss = expressed(lambda x, t: (t * x).by(lambda product, x: sub(exp(x), product), x), x, target)
+    else:
+        loss = expressed(lambda x, t: x - t * (x + eps).log(), x, target)
+    if full:
+        _constant(target, "poisson_nll_loss")
+        stirling = expressed(lambda t: (0.5 * (2 * math.pi * t).log()).by(_stirling, t), target)
+        loss = expressed(lambda loss, s, t: loss.add_(s.masked_fill(t.le(1), 0)), loss, stirling, target)
+    return reduced_by(reduction, loss)
+
+
+def _stirling(rest: Tensor, target: Tensor) -> Tensor:
+    return expressed(lambda t, rest: t * t.log() - t + rest, target, rest)
+
+
+@_loss("gaussian_nll_loss")
+def gaussian_nll_loss(
+    x: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6, *, reduction: str
+) -> Tensor:
+    if type(var) is not Tensor:
+        var = mul(filled("ones_like", x.tape, x.sizes, x.dtype), var)
+    else:
+        reduction_kernel("any", lt(var, 0), (), torch.bool)  # torch looks whether one is negative, and would raise
+        if not fits(var.sizes, x.sizes) and fits(x.sizes[:-1], var.sizes):
+            var = unsqueeze(var, -1)
+    var = clone(var)
+    var.memory.version += 1
+    var.tape.kernel("clamp_", "pointwise", [var, var], flops=var.elements)
+    logarithm = log(var)
+    loss = mul(add(logarithm, div(sub(x, target).pow(2), var)), 0.5)
+    del logarithm
+    if full:
+        loss = add(loss, 0.5 * math.log(2 * math.pi), inplace=True)
+    return reduced_by(reduction, loss)
+
+
+# Of classes.
+
+
+@_loss("nll_loss")
+def nll_loss(
+    x: Tensor, target: Tensor, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str
+) -> Tensor:
+    """Of logarithms x (b, classes, …) and labels (b, …); or of one row."""
+    if x.rank in (1, 2):
+        return _nll(x, target, weight, reduction, "nll_loss")
+    if x.rank == 4:
+        return _nll(x, target, weight, reduction, "nll_loss2d")
+    sizes = (x.sizes[0], *x.sizes[2:])
+    flat = view(contiguous(x), (*x.sizes[:2], 1, -1))
+    loss = _nll(flat, view(contiguous(target), (x.sizes[0], 1, -1)), weight, reduction, "nll_loss2d")
+    return loss if reduction != "none" else view(loss, sizes)
+
+
+def _nll(x: Tensor, target: Tensor, weight: Tensor | None, reduction: str, name: str) -> Tensor:
+    classes = 0 if x.rank == 1 else 1
+    sizes = (*x.sizes[:classes], *x.sizes[classes + 1 :])
+    if not fits(sizes, target.sizes):
+        raise Mismatch(f"labels of shape {target.sizes} do not fit scores of shape {x.sizes}")
+    weights = [] if weight is None else [weight]
+    total = x.new(())
+    out = _fused(f"{name}_forward", x, [target, *weights], reduction, sizes, total)
+    return _with_gradient(out, f"{name}_backward", x, target, *weights, total, like=x.rank == 4)
+
+
+@_loss("cross_entropy")
+def cross_entropy(
+    x: Tensor, target: Tensor, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str,
+    label_smoothing: float = 0.0,
+) -> Tensor:  # fmt: skip
+    """Of scores x (b, classes, …) and labels (b, …), or probabilities of the shape of x; or of one row."""
+    classes = 0 if x.rank == 1 else 1
+    logarithms = log_softmax(x, classes)
+    if fits(x.sizes, target.sizes):
+        return _of_probabilities(logarithms, target, weight, reduction, classes, label_smoothing)
+    loss = nll_loss(logarithms, target, weight, reduction=reduction)
+    if label_smoothing == 0:
+        return loss
+    if weight is not None and reduction == "mean":
+        raise refused("cross_entropy with label_smoothing and weights, as a mean: labels decide what is divided by")
+    smooth = _summed(logarithms, weight, classes)
+    ignored = eq(target, ignore_index)
+    masked_fill_(smooth, ignored, 0.0)
+    if reduction == "mean":
+        used = bitwise_not(ignored)
+        total = sum(used)
+        smooth = div(sum(smooth), total)
+    elif reduction == "sum":
+        smooth = sum(smooth)
+    smooth = mul(smooth, label_smoothing)
+    return add(mul(loss, 1 - label_smoothing), smooth)
+
+
+def _summed(logarithms: Tensor, weight: Tensor | None, classes: int) -> Tensor:
+    if weight is None:
+        return neg(sum(logarithms, classes))
+    return expressed(lambda x, w: -(x * w).sum(classes), logarithms, _weights(logarithms, weight, classes))
+
+
+def _weights(x: Tensor, weight: Tensor, classes: int) -> Tensor:
+    return view(weight, tuple(weight.sizes[0] if axis == classes else 1 for axis in range(x.rank)))
+
+
+def _of_probabilities(
+    logarithms: Tensor, target: Tensor, weight: Tensor | None, reduction: str, classes: int, label_smoothing: float
+) -> Tensor:
+    if label_smoothing > 0:
+        target = expressed(lambda t: t * (1 - label_smoothing) + label_smoothing, target)
+    axes = (classes,) if reduction == "none" else ()
+    if weight is None or logarithms.rank == 1:
+        product: Formula = lambda x, t, *w: -(x * t if not w else x * t * w[0]).sum(axes)  # noqa: E731
+    else:
+        product = lambda x, t, w: -(x * t * w).sum(axes)  # noqa: E731
+        weight = _weights(logarithms, weight, classes)
+    loss = expressed(product, logarithms, target, *([] if weight is None else [weight]))
+    return div(loss, 2) if reduction == "mean" else loss
+
+
+@_loss("multi_margin_loss")
+def multi_margin_loss(
+    x: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None, *, reduction: str
+) -> Tensor:
+    weights = [] if weight is None else [weight]
+    out = _fused("multi_margin_loss", x, [target, *weights], reduction, target.sizes)
+    return _with_gradient(out, "multi_margin_loss_backward", x, target, *weights)
+
+
+@_loss("multilabel_margin_loss")
+def multilabel_margin_loss(x: Tensor, target: Tensor, *, reduction: str) -> Tensor:
+    found = x.new(target.sizes)
+    out = _fused("multilabel_margin_loss_forward", x, [target], reduction, x.sizes[:-1], found)
+    return _with_gradient(out, "multilabel_margin_loss_backward", x, target, found)
+
+
+@_loss("multilabel_soft_margin_loss")
+def multilabel_soft_margin_loss(x: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str) -> Tensor:
+    one = mul(target, logsigmoid(x))
+    other = mul(target.__rsub__(1), logsigmoid(neg(x)))
+    both = add(one, other)
+    del one, other
+    loss = neg(both)
+    del both
+    if weight is not None:
+        loss = mul(loss, weight)
+    loss = div(sum(loss, -1), 2)
+    return reduced_by(reduction, loss)
+
+
+# Of distances.
+
+
+@rule(f"{F}.cosine_similarity")
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    lengths = [clone(norm(x, 2, dim, True)) for x in (x1, x2)]
+    least = filled("scalar_tensor", x1.tape, (), x1.dtype)
+    for length in lengths:
+        length.tape.kernel("clamp_min_", "pointwise", [length, least, length], flops=length.elements)
+    del least
+    return expressed(lambda x1, x2, n1, n2: (x2 / n2).by(_product, x1, n1).sum(dim), x1, x2, *lengths)
+
+
+def _product(second: Tensor, x: Tensor, length: Tensor) -> Tensor:
+    return mul(div(x, length), second)
+
+
+@rule(f"{F}.pairwise_distance")
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+    return expressed(lambda x1, x2: (x1 - x2 + eps).by(norm, p, max(x1.tensor.rank, x2.tensor.rank) - 1, keepdim), x1, x2)
+
+
+@_loss("cosine_embedding_loss")
+def cosine_embedding_loss(
+    x1: Tensor, x2: Tensor, target: Tensor, margin: float = 0, *, reduction: str
+) -> Tensor:
+    axis = target.rank
+    product = expressed(lambda a, b: (a * b).sum(axis), x1, x2)
+    squares = [expressed(lambda a: (a * a).sum(axis) + 1e-12, x) for x in (x1, x2)]
+    length = expressed(lambda a, b: (a * b).sqrt_(), *squares)
+    cosine = div(product, length)
+    zeros = filled("zeros_like", x1.tape, cosine.sizes, cosine.dtype)
+    positive = expressed(lambda c: 1 - c, cosine)
+    negative = expressed(lambda c: (c - margin).clamp_min_(0), cosine)
+    return _either(eq(target, 1), positive, eq(target, -1), negative, zeros, reduction)
+
+
+def _either(
+    condition: Tensor, x: Tensor, other_condition: Tensor, y: Tensor, zeros: Tensor, reduction: str
+) -> Tensor:
+    first = where(condition, x, zeros)
+    second = where(other_condition, y, zeros)
+    return reduced_by(reduction, add(first, second))
+
+
+@_loss("hinge_embedding_loss")
+def hinge_embedding_loss(x: Tensor, target: Tensor, margin: float = 1.0, *, reduction: str) -> Tensor:
+    zeros = filled("zeros_like", x.tape, x.sizes, x.dtype)
+    below = expressed(lambda x: margin - x, x)
+    clamp_min(below, 0, inplace=True)
+    return _either(ne(target, 1), below, ne(target, -1), x, zeros, reduction)
+
+
+@_loss("margin_ranking_loss")
+def margin_ranking_loss(x1: Tensor, x2: Tensor, target: Tensor, margin: float = 0, *, reduction: str) -> Tensor:
+    loss = expressed(lambda a, b, t: (-t * (a - b) + margin).clamp_min_(0), x1, x2, target)
+    return reduced_by(reduction, loss)
+
+
+@_loss("triplet_margin_loss")
+def triplet_margin_loss(
+    anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
+    swap: bool = False, *, reduction: str,
+) -> Tensor:  # fmt: skip
+    near = pairwise_distance(anchor, positive, p, eps)
+    far = pairwise_distance(anchor, negative, p, eps)
+    if swap:
+        far = minimum(far, pairwise_distance(positive, negative, p, eps))
+    loss = expressed(lambda near, far: (margin + near - far).clamp_min(0), near, far)
+    return reduced_by(reduction, loss)
