@@ -22,9 +22,9 @@ Rule = Callable[..., Any]
 Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
-    "activations", "attributes", "convolution", "copies", "factories", "factorisations", "fourier", "indexing",
-    "inplace", "joining", "linalg", "losses", "normalisation", "padding", "pointwise", "pooling",
-    "random", "reductions", "views",
+    "activations", "attributes", "convolution", "copies", "cumulative", "extrema", "factories", "factorisations",
+    "fourier", "indexing", "inplace", "joining", "linalg", "losses", "normalisation", "norms", "padding", "pointwise",
+    "pooling", "random", "reductions", "views",
 )  # fmt: skip
 
 
