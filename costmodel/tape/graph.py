@@ -29,7 +29,7 @@ def attach(
         backward: ``backward(saved, *gradients)`` returns one gradient, or None, per input.
     """
     for tensor in inputs:
-        if tensor.edge is not None:
+        if tensor.is_followed:
             break
     else:
         return

@@ -124,7 +124,7 @@ def linalg_norm(x: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = Fal
 
 @rule("torch.norm", "Tensor.norm", "torch.functional.norm")
 def norm(
-    x: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: None = None, dtype: DType = None
+    x: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: DType = None
 ) -> Tensor:
     if p == "nuc":
         return matrix_norm(x, p, (0, 1) if dim is None else dim, keepdim, dtype=dtype)

@@ -20,8 +20,8 @@ from .views import conj, expand, view
 
 
 @rule("torch.sum", "Tensor.sum")
-def sum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType = None, axis: Any = None) -> Tensor:
-    axes, before = x.axes(dim if axis is None else axis), x.sizes
+def sum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType = None) -> Tensor:
+    axes, before = x.axes(dim), x.sizes
     kept, sizes = reduced(before, axes, keepdim)
     out = reduction("sum", x, sizes, dtype or _summed(x.dtype))
     attach([out], [x], [], lambda _, g: [expand(view(g, kept), before)])
@@ -35,8 +35,8 @@ def _summed(dtype: DType) -> DType:
 
 
 @rule("torch.mean", "Tensor.mean")
-def mean(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType = None, axis: Any = None) -> Tensor:
-    axes, before = x.axes(dim if axis is None else axis), x.sizes
+def mean(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType = None) -> Tensor:
+    axes, before = x.axes(dim), x.sizes
     kept, sizes = reduced(before, axes, keepdim)
     out = reduction("mean", x, sizes, _averaged(x, dtype, "mean"))
     attach([out], [x], [], lambda _, g: [_spread(g, kept, before)])
