@@ -37,7 +37,7 @@ def attach(
         context: of an autograd Function.
     """
     for tensor in inputs:
-        if tensor.edge is not None:
+        if tensor.is_followed:
             break
     else:
         return

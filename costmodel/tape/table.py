@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .errors import unruled
+from .errors import refused, unruled
 
 if TYPE_CHECKING:
     from .tape import Tape
@@ -23,9 +23,9 @@ Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
     "activations", "arithmetic", "attributes", "autograd", "comparisons", "complex_numbers", "convolution",
-    "copies", "elementary", "factories", "factorisations", "fourier", "indexing", "inplace", "joining",
-    "linalg", "losses", "normalisation", "padding", "pointwise", "pooling", "random", "reductions",
-    "sampling", "upsampling", "views",
+    "copies", "cumulative", "elementary", "extrema", "factories", "factorisations", "fourier", "indexing",
+    "inplace", "joining", "linalg", "losses", "normalisation", "norms", "padding", "pointwise", "pooling",
+    "random", "reductions", "sampling", "strided", "upsampling", "views",
 )  # fmt: skip
 
 
@@ -170,10 +170,22 @@ def apply(of_function: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
         if type(value) not in PLAIN:
             args = tuple([value if type(value) in PLAIN else admitted(value) for value in args])
             break
-    for name, value in kwargs.items():
-        if type(value) not in PLAIN:
-            kwargs = kwargs | {name: admitted(value)}
+    if kwargs:
+        args, kwargs = _named(args, kwargs)
     return of_function(*args, **kwargs)
+
+
+NUMPYS = {"axis": "dim", "keepdims": "keepdim"}  # names that torch takes as well
+
+
+def _named(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Named arguments as rules take them: the first one by its place, no ``out``."""
+    named = {NUMPYS.get(name, name): value if type(value) in PLAIN else admitted(value) for name, value in kwargs.items()}
+    if named.pop("out", None) is not None:
+        raise refused("an argument out, into which the result is written")
+    if not args and "input" in named:
+        args = (named.pop("input"),)
+    return args, named
 
 
 def admitted(value: Any) -> Any:

@@ -10,11 +10,11 @@ from ..errors import refused
 from ..table import rule
 from ..tape import DType
 from ..tensor import Tensor
+from .arithmetic import mul
 from .copies import to
 from .factories import filled
 from .formulas import Formulas, Term, differentiable, elementwise, function
 from .kernels import Operand, broadcast, pointwise, promoted
-from .arithmetic import mul
 
 # Truths, which have no gradient.
 

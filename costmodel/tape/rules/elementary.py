@@ -7,9 +7,9 @@ from math import pi
 from typing import Any
 
 from ..tensor import Tensor
+from .arithmetic import divided
 from .formulas import Formula, Term, elementwise, function
 from .kernels import real_of
-from .arithmetic import divided
 
 
 def _of_acosh(grad: Term, self: Term) -> Term:

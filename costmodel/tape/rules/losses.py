@@ -10,7 +10,6 @@ import torch
 
 from ..errors import Mismatch, refused
 from ..graph import attach
-from ..sizes import quotient
 from ..table import rule
 from ..tape import Shape
 from ..tensor import Tensor
@@ -20,10 +19,12 @@ from .comparisons import bitwise_not, clamp_min, eq, lt, masked_fill_, ne, where
 from .copies import clone, contiguous
 from .elementary import absolute, exp, log
 from .factories import filled
-from .formulas import Formula, differentiable, elementwise, expressed
-from .kernels import fits, pointwise, reduction as reduction_kernel, strides_for
+from .formulas import Formula, differentiable, expressed
+from .kernels import fits, pointwise, strides_for
+from .kernels import reduction as reduction_kernel
+from .norms import norm
 from .pointwise import minimum
-from .reductions import mean, norm, sum
+from .reductions import mean, sum
 from .views import expand, unsqueeze, view
 
 F = "torch.nn.functional"

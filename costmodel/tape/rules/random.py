@@ -11,8 +11,9 @@ from ..graph import attach
 from ..table import active, rule
 from ..tape import DType, Shape
 from ..tensor import Tensor
+from .arithmetic import add
 from .factories import filled, zeros_like
-from .inplace import add_, changed
+from .inplace import changed
 from .kernels import Operand, broadcast, in_place, promoted, strides_for
 from .views import squeeze, unsqueeze
 
@@ -40,7 +41,7 @@ def _dropped(x: Tensor, p: float, training: bool, inplace: bool, *, whole: bool 
     if not alpha:
         return _times(x, in_place("div_", noise), inplace)
     shift = in_place("add_", in_place("mul_", noise + -1))
-    return add_(_times(x, in_place("mul_", noise), inplace), shift)
+    return add(_times(x, in_place("mul_", noise), inplace), shift, inplace=True)
 
 
 def _times(x: Any, noise: Any, inplace: bool) -> Tensor:
