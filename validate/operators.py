@@ -4,6 +4,8 @@ from __future__ import annotations
 
 # What each operator costs, by its name without overload. Views, by the operator's schema, cost nothing, unlisted.
 #   conv, conv_backward, matmul   2 FLOPs per MAC (a bias, and its gradient, are not counted)
+#   addbmm                        the same for each of a stack whose products are summed
+#   trilinear                     the same for the two products of three factors that sum
 #   fft_complex, fft_real         5 N log2 N per transform of N points, half that between real and complex
 #   inverse                       2 n^3 per matrix, 8 n^3 if complex (one LU-based call: Golub & Van Loan, section 3.2)
 #   pointwise                     1 per element of the first output, real or complex, however many operations a kernel
@@ -23,7 +25,10 @@ RULES: dict[str, str] = {
     "aten::convolution": "conv",
     "aten::convolution_backward": "conv_backward",
     "aten::mm": "matmul",
+    "aten::_trilinear": "trilinear",
+    "aten::addbmm": "addbmm",
     "aten::addmm": "matmul",
+    "aten::addmv": "matmul",
     "aten::bmm": "matmul",
     "aten::baddbmm": "matmul",
     "aten::mv": "matmul",
@@ -52,6 +57,7 @@ RULES: dict[str, str] = {
     "aten::add_": "pointwise",
     "aten::addcdiv_": "pointwise",
     "aten::addcmul_": "pointwise",
+    "aten::addr": "pointwise",
     "aten::avg_pool2d_backward": "pointwise",
     "aten::bernoulli_": "pointwise",
     "aten::bitwise_and": "pointwise",
@@ -218,4 +224,4 @@ RULES: dict[str, str] = {
     "profiler::_record_function_exit": "metadata",
 }
 
-ADDED = ("aten::addmm", "aten::baddbmm")
+ADDED = ("aten::addbmm", "aten::addmm", "aten::addmv", "aten::baddbmm")

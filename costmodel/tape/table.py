@@ -22,9 +22,9 @@ Rule = Callable[..., Any]
 Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
-    "activations", "attributes", "convolution", "copies", "factories", "factorisations", "fourier", "indexing",
-    "inplace", "joining", "linalg", "losses", "normalisation", "padding", "pointwise", "pooling",
-    "random", "reductions", "views",
+    "activations", "attention", "attributes", "contractions", "convolution", "copies", "decompositions", "factories",
+    "factorisations", "fourier", "indexing", "inplace", "joining", "linalg", "losses", "normalisation", "padding",
+    "pointwise", "pooling", "random", "recurrent", "reductions", "views",
 )  # fmt: skip
 
 
