@@ -83,6 +83,7 @@ ZERO_MACS = (
     "log_softmax",
     "lt",
     "masked_fill",
+    "masked_fill_",
     "matrix_H",
     "max_pool2d",
     "max_pool2d_with_indices",
@@ -113,6 +114,7 @@ ZERO_MACS = (
     "relu6",
     "relu6_",
     "relu_",
+    "repeat",
     "rsqrt",
     "rsub",
     "selu",
@@ -189,7 +191,9 @@ def fvcore_macs(layer: nn.Module, x: Tensor) -> dict[str, int]:
         **{"aten::einsum": _traced_einsum, "aten::tensordot": _traced_tensordot},
         **{f"aten::{name}": _traced_added for name in ("addmm", "addmv", "baddbmm")},
         **{"aten::addbmm": _traced_addbmm, "aten::inner": _traced_inner, "aten::linalg_vecdot": _traced_vecdot},
-        **{"aten::bilinear": _traced_bilinear},
+        **{"aten::bilinear": _traced_bilinear, "aten::scaled_dot_product_attention": _traced_attention},
+        **{"aten::_native_multi_head_attention": _traced_multi_head},
+        **{"aten::_transformer_encoder_layer_fwd": _traced_encoder_layer},
         **{f"aten::{name}": None for name in ZERO_MACS},
         **{"prim::PythonOp.BackwardHookFunction": lambda inputs, outputs: Counter()},  # torch's own, an identity
     )
@@ -246,6 +250,24 @@ def _traced_bilinear(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     """Each output takes x (i) to x @ w (j) and that times y (j)."""
     (i, j), rows = get_shape(inputs[2])[1:], math.prod(get_shape(outputs[0]))
     return Counter(matmul=rows * (i * j + j) * _reals(outputs))
+
+
+def _traced_attention(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Of scores (…, n, m) the products with queries and keys, and with the values."""
+    (*lead, n, d), (m, e) = get_shape(inputs[0]), get_shape(inputs[2])[-2:]
+    return Counter(matmul=math.prod(lead) * n * m * (d + e))
+
+
+def _traced_multi_head(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Of its four projections and its attention."""
+    (b, n, d), m = get_shape(inputs[0]), get_shape(inputs[1])[1]
+    return Counter(matmul=2 * b * d * d * (n + m) + 2 * b * n * m * d)
+
+
+def _traced_encoder_layer(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Of the attention and of two layers behind it."""
+    (b, n, d), hidden = get_shape(inputs[0]), get_shape(inputs[14])[0]
+    return Counter(matmul=4 * b * n * d * d + 2 * b * n * n * d + 2 * b * n * d * hidden)
 
 
 def _traced_einsum(inputs: list[Any], outputs: list[Any]) -> Counter[str]:

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from ._fvcore import fvcore_macs, reals_per_mac
 from ._live import Mode, warmed_up
+from ._products import PRODUCTS
 from .operators import ADDED, RULES
 
 CLASSES = ("conv", "matmul", "fft", "inverse", "pointwise")
@@ -152,7 +153,7 @@ class DispatchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return
         if rule == "conv_backward":  # a backend may give the weight's gradient with the bias's, asked or not
             written = [t for t, wanted in zip(out, args[10], strict=True) if wanted]
-        if rule in ("conv", "conv_backward", "matmul", "addbmm", "trilinear"):
+        if rule in ("conv", "conv_backward", "matmul", *PRODUCTS):
             macs = _macs(rule, args[1:] if name in ADDED else args, written[0])  # what is added comes first
             self.macs += macs
             self.flops["conv" if rule.startswith("conv") else "matmul"] += 2 * macs
@@ -175,10 +176,8 @@ def _macs(rule: str, args: tuple[Any, ...], out: Tensor) -> int:
     factor = reals_per_mac(out.dtype)
     if rule == "matmul":  # (…, n, m) @ (…, m, p)
         return factor * out.numel() * int(args[0].shape[-1])
-    if rule == "addbmm":  # the stack's products are summed
-        return factor * out.numel() * int(args[0].shape[0] * args[0].shape[2])
-    if rule == "trilinear":
-        return factor * _trilinear_macs(*args)
+    if rule in PRODUCTS:
+        return factor * PRODUCTS[rule](*args)
     if rule == "conv":  # input, weight, bias, stride, padding, dilation, transposed, …
         x, weight, transposed = args[0], args[1], args[6]
         return factor * _conv_macs(x if transposed else out, weight)
@@ -187,23 +186,6 @@ def _macs(rule: str, args: tuple[Any, ...], out: Tensor) -> int:
     gradient, x, weight, transposed, wanted = args[0], args[1], args[2], args[7], args[10]
     convolutions: int = sum(wanted[:2])
     return factor * convolutions * _conv_macs(x if transposed else gradient, weight)
-
-
-def _trilinear_macs(a: Tensor, b: Tensor, c: Tensor, *axes: Sequence[int]) -> int:
-    """Of (the sum of a·b)·c, summed, each factor with axes of size 1 put in; entries of axis 1 are taken one by one."""
-    *put_in, summed = axes[:4]
-    shapes = []
-    for factor, places in zip((a, b, c), put_in, strict=True):
-        shape = list(factor.shape)
-        for place in sorted(places):
-            shape.insert(place, 1)
-        shapes.append(shape)
-    both = [max(pair) for pair in zip(*shapes[:2], strict=True)]
-    contracted = [axis for axis in summed if axis != 1]
-    early = [axis for axis in contracted if axis in put_in[2]]
-    left = [1 if axis in early else n for axis, n in enumerate(both)]
-    late = math.prod(max(pair) for pair in zip(left, shapes[2], strict=True))
-    return (math.prod(both) if early else 0) + (late if len(early) < len(contracted) else 0)
 
 
 def _conv_macs(swept: Tensor, weight: Tensor) -> int:

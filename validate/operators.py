@@ -6,6 +6,9 @@ from __future__ import annotations
 #   conv, conv_backward, matmul   2 FLOPs per MAC (a bias, and its gradient, are not counted)
 #   addbmm                        the same for each of a stack whose products are summed
 #   trilinear                     the same for the two products of three factors that sum
+#   attention, attention_backward, multi_head, encoder_layer
+#                                 the same for all products of a fused kernel, whatever a mask leaves out; the backward
+#                                 computes the scores anew. What is no product in it is not counted
 #   fft_complex, fft_real         5 N log2 N per transform of N points, half that between real and complex
 #   inverse                       2 n^3 per matrix, 8 n^3 if complex (one LU-based call: Golub & Van Loan, section 3.2)
 #   pointwise                     1 per element of the first output, real or complex, however many operations a kernel
@@ -25,6 +28,10 @@ RULES: dict[str, str] = {
     "aten::convolution": "conv",
     "aten::convolution_backward": "conv_backward",
     "aten::mm": "matmul",
+    "aten::_native_multi_head_attention": "multi_head",
+    "aten::_scaled_dot_product_flash_attention_for_cpu": "attention",
+    "aten::_scaled_dot_product_flash_attention_for_cpu_backward": "attention_backward",
+    "aten::_transformer_encoder_layer_fwd": "encoder_layer",
     "aten::_trilinear": "trilinear",
     "aten::addbmm": "addbmm",
     "aten::addmm": "matmul",
@@ -48,6 +55,7 @@ RULES: dict[str, str] = {
     "aten::_log_softmax_backward_data": "pointwise",
     "aten::_prelu_kernel": "pointwise",
     "aten::_prelu_kernel_backward": "pointwise",
+    "aten::_safe_softmax": "pointwise",
     "aten::_softmax": "pointwise",
     "aten::_softmax_backward_data": "pointwise",
     "aten::_weight_norm_interface": "pointwise",

@@ -124,7 +124,7 @@ def _broadcast(shape: Sizes, sizes: Sizes, strides: Strides) -> list[int]:
 
 def like(sizes: Sizes, strides: Strides) -> Strides:
     """The strides of a copy that keeps the order of the axes, gaps left out."""
-    return strides if is_dense(sizes, strides) else contiguous(sizes, order_of(strides))
+    return strides if is_dense(sizes, strides) else iterated(sizes, [(sizes, strides)])
 
 
 def is_channels_last(sizes: Sizes, strides: Strides) -> bool:
