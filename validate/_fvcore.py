@@ -138,6 +138,7 @@ ZERO_MACS = (
     "tril",
     "triu",
     "unflatten",
+    "unsafe_chunk",
     "upsample_nearest2d",
     "view_as_real",
     "where",
@@ -154,6 +155,9 @@ PRODUCTS = (
     "dot",
     "vdot",
 )  # the first factor's last axis is summed
+
+
+RECURRENT = ("gru", "lstm", "rnn_relu", "rnn_tanh")
 
 
 def reals_per_mac(dtype: torch.dtype) -> int:
@@ -194,6 +198,7 @@ def fvcore_macs(layer: nn.Module, x: Tensor) -> dict[str, int]:
         **{"aten::bilinear": _traced_bilinear, "aten::scaled_dot_product_attention": _traced_attention},
         **{"aten::_native_multi_head_attention": _traced_multi_head},
         **{"aten::_transformer_encoder_layer_fwd": _traced_encoder_layer},
+        **{f"aten::{name}{cell}": _traced_recurrent for name in RECURRENT for cell in ("", "_cell")},
         **{f"aten::{name}": None for name in ZERO_MACS},
         **{"prim::PythonOp.BackwardHookFunction": lambda inputs, outputs: Counter()},  # torch's own, an identity
     )
@@ -268,6 +273,14 @@ def _traced_encoder_layer(inputs: list[Any], outputs: list[Any]) -> Counter[str]
     """Of the attention and of two layers behind it."""
     (b, n, d), hidden = get_shape(inputs[0]), get_shape(inputs[14])[0]
     return Counter(matmul=4 * b * n * d * d + 2 * b * n * n * d + 2 * b * n * d * hidden)
+
+
+def _traced_recurrent(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Of a cell, or of layers of them: each weight meets a vector at each step of each sequence."""
+    nested = inputs[2].type().kind() == "ListType"
+    weights = [get_shape(each) for each in (inputs[2].node().inputs() if nested else inputs[2:4])]
+    rows = math.prod(get_shape(inputs[0])[:-1])
+    return Counter(matmul=rows * sum(math.prod(shape) for shape in weights if len(shape) == 2))
 
 
 def _traced_einsum(inputs: list[Any], outputs: list[Any]) -> Counter[str]:

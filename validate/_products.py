@@ -53,11 +53,17 @@ def encoder_layer_macs(x: Tensor, width: int, heads: int, *others: Any) -> int:
     return multi_head_macs(x, x, x, width) + 2 * x.numel() * hidden
 
 
+def rnn_layer_macs(x: Tensor, of_input: Tensor, of_state: Tensor, *_: Any) -> int:
+    """Of each step's input (steps, batch, entries) and state with their weights."""
+    return x.shape[0] * x.shape[1] * (of_input.numel() + of_state.numel())
+
+
 PRODUCTS: dict[str, Callable[..., int]] = {
     "addbmm": addbmm_macs,
     "attention": attention_macs,
     "attention_backward": attention_backward_macs,
     "encoder_layer": encoder_layer_macs,
     "multi_head": multi_head_macs,
+    "rnn_layer": rnn_layer_macs,
     "trilinear": trilinear_macs,
 }

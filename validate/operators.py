@@ -6,7 +6,7 @@ from __future__ import annotations
 #   conv, conv_backward, matmul   2 FLOPs per MAC (a bias, and its gradient, are not counted)
 #   addbmm                        the same for each of a stack whose products are summed
 #   trilinear                     the same for the two products of three factors that sum
-#   attention, attention_backward, multi_head, encoder_layer
+#   attention, attention_backward, multi_head, encoder_layer, rnn_layer
 #                                 the same for all products of a fused kernel, whatever a mask leaves out; the backward
 #                                 computes the scores anew. What is no product in it is not counted
 #   fft_complex, fft_real         5 N log2 N per transform of N points, half that between real and complex
@@ -36,6 +36,7 @@ RULES: dict[str, str] = {
     "aten::addbmm": "addbmm",
     "aten::addmm": "matmul",
     "aten::addmv": "matmul",
+    "aten::mkldnn_rnn_layer": "rnn_layer",
     "aten::bmm": "matmul",
     "aten::baddbmm": "matmul",
     "aten::mv": "matmul",
@@ -228,6 +229,8 @@ RULES: dict[str, str] = {
     "aten::new_empty_strided": "metadata",
     "aten::promote_types": "metadata",
     "aten::squeeze_": "metadata",
+    "aten::transpose_": "metadata",
+    "aten::unsafe_split": "metadata",
     "profiler::_record_function_enter_new": "metadata",
     "profiler::_record_function_exit": "metadata",
 }

@@ -165,11 +165,6 @@ def _repeated(x: Tensor, query: Tensor) -> Tensor:
     return view(clone(every, memory_format="contiguous"), (*lead, query.sizes[-3], m, d))
 
 
-@rule("Tensor.is_nested", attribute=True)
-def is_nested(x: Tensor) -> bool:
-    return False
-
-
 # What torch runs of its modules in eval mode where no gradient is asked for: one operator each.
 
 
