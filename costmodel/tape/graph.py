@@ -94,7 +94,6 @@ def backward_from(roots: Sequence[Tensor], gradients: Sequence[Tensor], keep: bo
     """Run the backward pass as ``torch.autograd.backward`` does: each gradient ends in its leaf's ``grad``."""
     tape = roots[0].tape
     phase, part = tape.phase, tape.part
-    tape.phase = "backward"
     try:
         return run_backward(roots, gradients, accumulate=True, keep=keep)
     finally:
@@ -113,6 +112,7 @@ def run_backward(
         keep: whether the graph stays.
     """
     tape = roots[0].tape
+    tape.phase = "backward"
     waiting, arrived, ready = _start(tape, roots, gradients)
     del gradients
     results: dict[Node, Tensor] = {}

@@ -55,10 +55,16 @@ def running(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
         stack.enter_context(prompt_frees())
         stack.enter_context(_functions_recorded(torch.autograd.Function.__mro__[1]))
         stack.enter_context(_graphs_recorded())
+        stack.enter_context(_replaced(torch.overrides, "has_torch_function", _is_overridden))
         if module is not None:
             stack.enter_context(_on_tape(module, tape))
         stack.enter_context(Door())
         yield
+
+
+def _is_overridden(values: Any, asked: Callable[[Any], bool] = torch.overrides.has_torch_function) -> bool:
+    """Whether torch's modules meet tensors with functions of their own; not for being on a tape."""
+    return asked(tuple(value for value in values if type(value) is not Tensor))
 
 
 @contextmanager

@@ -22,10 +22,11 @@ Rule = Callable[..., Any]
 Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
-    "activations", "arithmetic", "attributes", "autograd", "comparisons", "complex_numbers", "convolution",
-    "copies", "cumulative", "elementary", "extrema", "factories", "factorisations", "fourier", "indexing",
-    "inplace", "joining", "linalg", "losses", "normalisation", "norms", "padding", "pointwise", "pooling",
-    "random", "reductions", "sampling", "strided", "upsampling", "views",
+    "activations", "arithmetic", "attention", "attributes", "autograd", "comparisons", "complex_numbers",
+    "contractions", "convolution", "copies", "cumulative", "decompositions", "elementary", "extrema",
+    "factories", "factorisations", "fourier", "indexing", "inplace", "joining", "linalg", "losses",
+    "normalisation", "norms", "padding", "pointwise", "pooling", "random", "recurrent", "reductions",
+    "sampling", "strided", "upsampling", "views",
 )  # fmt: skip
 
 

@@ -15,10 +15,12 @@ from torch.utils._pytree import tree_leaves
 from .fvcore import fvcore_macs, reals_per_mac
 from .memory import check_cpu
 from .operators import ADDED, RULES
+from .products import PRODUCTS
 from .protocol import Call, LayerCall, Mode
 
 CLASSES = ("conv", "matmul", "fft", "inverse", "pointwise")
 FIGURES = ("macs", "flops", "launches", "bytes_moved")  # of a phase
+
 
 
 @dataclass(frozen=True)
@@ -172,10 +174,10 @@ class DispatchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return
         if rule == "conv_backward":  # a backend may give the weight's gradient with the bias's, asked or not
             written = [t for t, wanted in zip(out, args[10], strict=True) if wanted]
-        if rule in ("conv", "conv_backward", "matmul"):
+        if rule in ("conv", "conv_backward", "matmul", *PRODUCTS):
             macs = _macs(rule, args[1:] if name in ADDED else args, written[0])  # what is added comes first
             self.macs += macs
-            self.flops["matmul" if rule == "matmul" else "conv"] += 2 * macs
+            self.flops["conv" if rule.startswith("conv") else "matmul"] += 2 * macs
         elif rule in ("fft_complex", "fft_real"):
             self.flops["fft"] += _fft_flops(rule, args[0], written[0], args[1])
         elif rule == "inverse":
@@ -195,6 +197,8 @@ def _macs(rule: str, args: tuple[Any, ...], out: Tensor) -> int:
     factor = reals_per_mac(out.dtype)
     if rule == "matmul":  # (…, n, m) @ (…, m, p)
         return factor * out.numel() * int(args[0].shape[-1])
+    if rule in PRODUCTS:
+        return factor * PRODUCTS[rule](*args)
     if rule == "conv":  # input, weight, bias, stride, padding, dilation, transposed, …
         x, weight, transposed = args[0], args[1], args[6]
         return factor * _conv_macs(x if transposed else out, weight)

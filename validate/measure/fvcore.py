@@ -33,6 +33,7 @@ ZERO_MACS = (
     "addcdiv_",
     "addcmul",
     "addcmul_",
+    "addr",
     "affine_grid_generator",
     "all",
     "alpha_dropout",
@@ -308,6 +309,7 @@ ZERO_MACS = (
     "not_equal",
     "ones_like",
     "__or__",
+    "outer",
     "pad",
     "pairwise_distance",
     "pixel_shuffle",
@@ -410,6 +412,7 @@ ZERO_MACS = (
     "trunc_",
     "unflatten",
     "uniform_",
+    "unsafe_chunk",
     "upsample_bicubic2d",
     "_upsample_bicubic2d_aa",
     "upsample_bilinear2d",
@@ -435,6 +438,21 @@ ZERO_MACS = (
     "zero_",
     "zeros_like",
 )
+
+
+PRODUCTS = (
+    "linear",
+    "linalg_matmul",
+    "matmul",
+    "mm",
+    "bmm",
+    "mv",
+    "dot",
+    "vdot",
+)  # the first factor's last axis is summed
+
+
+RECURRENT = ("gru", "lstm", "rnn_relu", "rnn_tanh")
 
 
 def reals_per_mac(dtype: torch.dtype) -> int:
@@ -468,9 +486,14 @@ def fvcore_macs(layer: nn.Module, x: Tensor) -> dict[str, int]:
     analysis.clear_op_handles()
     analysis.set_op_handle(
         **{"aten::_convolution": _traced_conv, "aten::_convolution_mode": _traced_conv_mode},
-        **{f"aten::{name}": _traced_matmul for name in ("linear", "matmul", "mm", "bmm", "mv", "dot", "vdot")},
-        **{"aten::einsum": _traced_einsum},
-        **{"aten::baddbmm": lambda inputs, outputs: _traced_matmul(inputs[1:], outputs)},  # what is added comes first
+        **{f"aten::{name}": _traced_matmul for name in PRODUCTS},
+        **{"aten::einsum": _traced_einsum, "aten::tensordot": _traced_tensordot},
+        **{f"aten::{name}": _traced_added for name in ("addmm", "addmv", "baddbmm")},
+        **{"aten::addbmm": _traced_addbmm, "aten::inner": _traced_inner, "aten::linalg_vecdot": _traced_vecdot},
+        **{"aten::bilinear": _traced_bilinear, "aten::scaled_dot_product_attention": _traced_attention},
+        **{"aten::_native_multi_head_attention": _traced_multi_head},
+        **{"aten::_transformer_encoder_layer_fwd": _traced_encoder_layer},
+        **{f"aten::{name}{cell}": _traced_recurrent for name in RECURRENT for cell in ("", "_cell")},
         **{f"aten::{name}": None for name in ZERO_MACS},
         **{"prim::PythonOp.BackwardHookFunction": lambda inputs, outputs: Counter()},  # torch's own, an identity
     )
@@ -484,31 +507,125 @@ def fvcore_macs(layer: nn.Module, x: Tensor) -> dict[str, int]:
     return {name: int(counted[name]) for name in ("conv", "matmul")}
 
 
+def _reals(outputs: list[Any]) -> int:
+    return reals_per_mac(outputs[0].type().dtype())
+
+
 def _traced_conv(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     macs = conv_flop_jit(inputs, outputs)["conv"]
-    return Counter(conv=macs * reals_per_mac(outputs[0].type().dtype()))
+    return Counter(conv=macs * _reals(outputs))
 
 
 def _traced_conv_mode(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     macs = conv_flop_count(get_shape(inputs[0]), get_shape(inputs[1]), get_shape(outputs[0]))
-    return Counter(conv=macs * reals_per_mac(outputs[0].type().dtype()))
+    return Counter(conv=macs * _reals(outputs))
 
 
 def _traced_matmul(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     macs = math.prod(get_shape(outputs[0])) * get_shape(inputs[0])[-1]
-    return Counter(matmul=macs * reals_per_mac(outputs[0].type().dtype()))
+    return Counter(matmul=macs * _reals(outputs))
+
+
+def _traced_added(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    return _traced_matmul(inputs[1:], outputs)  # what is added comes first
+
+
+def _traced_addbmm(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    count, _, summed = get_shape(inputs[1])
+    return Counter(matmul=count * summed * math.prod(get_shape(outputs[0])) * _reals(outputs))
+
+
+def _traced_inner(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Of the last axes; with a number it is a pointwise product."""
+    shapes = [get_shape(x) for x in inputs[:2]]
+    return _traced_matmul(inputs, outputs) if all(shapes) else Counter(matmul=0)
+
+
+def _traced_vecdot(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Of vectors; of stacks it is a pointwise product and a sum."""
+    return _traced_matmul(inputs, outputs) if len(get_shape(inputs[0])) == 1 else Counter(matmul=0)
+
+
+def _traced_bilinear(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Each output takes x (i) to x @ w (j) and that times y (j)."""
+    (i, j), rows = get_shape(inputs[2])[1:], math.prod(get_shape(outputs[0]))
+    return Counter(matmul=rows * (i * j + j) * _reals(outputs))
+
+
+def _traced_attention(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Of scores (…, n, m) the products with queries and keys, and with the values."""
+    (*lead, n, d), (m, e) = get_shape(inputs[0]), get_shape(inputs[2])[-2:]
+    return Counter(matmul=math.prod(lead) * n * m * (d + e))
+
+
+def _traced_multi_head(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Of its four projections and its attention."""
+    (b, n, d), m = get_shape(inputs[0]), get_shape(inputs[1])[1]
+    return Counter(matmul=2 * b * d * d * (n + m) + 2 * b * n * m * d)
+
+
+def _traced_encoder_layer(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Of the attention and of two layers behind it."""
+    (b, n, d), hidden = get_shape(inputs[0]), get_shape(inputs[14])[0]
+    return Counter(matmul=4 * b * n * d * d + 2 * b * n * n * d + 2 * b * n * d * hidden)
+
+
+def _traced_recurrent(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Of a cell, or of layers of them: each weight meets a vector at each step of each sequence."""
+    nested = inputs[2].type().kind() == "ListType"
+    weights = [get_shape(each) for each in (inputs[2].node().inputs() if nested else inputs[2:4])]
+    rows = math.prod(get_shape(inputs[0])[:-1])
+    return Counter(matmul=rows * sum(math.prod(shape) for shape in weights if len(shape) == 2))
 
 
 def _traced_einsum(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-    """Of two factors: one product for each value of all their indices together."""
-    factors = inputs[0].toIValue().replace(" ", "").partition("->")[0].split(",")
-    if len(factors) != 2 or "." in "".join(factors):
-        raise ValueError(f"fvcore counts einsum of two factors without an ellipsis, got {','.join(factors)}")
+    """Of factors contracted in pairs: a pair has MACs where an axis of both is summed, else it is pointwise."""
+    given, arrow, result = inputs[0].toIValue().replace(" ", "").partition("->")
     shapes = [get_shape(value) for value in inputs[1].node().inputs()]
+    named = [_labels(factor, len(shape)) for factor, shape in zip(given.split(","), shapes, strict=True)]
     sides = {
-        name: n for factor, shape in zip(factors, shapes, strict=True) for name, n in zip(factor, shape, strict=True)
+        name: n
+        for names, shape in zip(named, shapes, strict=True)
+        for name, n in zip(names, shape, strict=True)
+        if n != 1
     }
-    return Counter(matmul=math.prod(sides.values()) * reals_per_mac(outputs[0].type().dtype()))
+    # An axis of one entry is broadcast: it has no index of its own.
+    factors = [
+        {name for name, n in zip(names, shape, strict=True) if n != 1}
+        for names, shape in zip(named, shapes, strict=True)
+    ]
+    every = [name for names in named for name in names]
+    ellipsis = {name for name in every if name.startswith(".")}
+    kept = set(result.replace("...", "")) | ellipsis if "..." in result or not arrow else set(result)
+    if not arrow:
+        kept |= {name for name in every if every.count(name) == 1}
+    path = iter(inputs[2].toIValue() or ())
+    macs = 0
+    while len(factors) > 1:
+        first, second = sorted((next(path, 0), next(path, 1)))
+        b, a = factors.pop(second), factors.pop(first)
+        needed = kept.union(*factors)
+        summed = (a & b) - needed
+        product = (a & b) | ((a | b) & needed)  # an axis of only one of them was summed before
+        macs += math.prod(sides[name] for name in product) if summed else 0
+        factors.insert(len(factors) if inputs[2].toIValue() else 0, product - summed)
+    return Counter(matmul=macs * _reals(outputs))
+
+
+def _traced_tensordot(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    sides = (
+        [get_shape(x)[axis.toIValue()] for axis in axes.node().inputs()]
+        for x, axes in zip(inputs[:2], inputs[2:4], strict=True)
+    )
+    summed = math.prod(min(pair) for pair in zip(*sides, strict=True))  # one entry is broadcast
+    return Counter(matmul=math.prod(get_shape(outputs[0])) * summed * _reals(outputs))
+
+
+def _labels(factor: str, rank: int) -> list[str]:
+    """The names of a factor's axes; those of an ellipsis are counted from the last."""
+    before, dots, after = factor.partition("...")
+    hidden = rank - len(before) - len(after)
+    return [*before, *(f".{i}" for i in reversed(range(hidden if dots else 0))), *after]
 
 
 @contextmanager

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 # What each operator costs, by its name without overload. Views, by the operator's schema, cost nothing, unlisted.
 #   conv, conv_backward, matmul   2 FLOPs per MAC (a bias, and its gradient, are not counted)
+#   addbmm                        the same for each of a stack whose products are summed
+#   trilinear                     the same for the two products of three factors that sum
+#   attention, attention_backward, multi_head, encoder_layer, rnn_layer
+#                                 the same for all products of a fused kernel, whatever a mask leaves out; the backward
+#                                 computes the scores anew. What is no product in it is not counted
 #   fft_complex, fft_real         5 N log2 N per transform of N points, half that between real and complex
 #   inverse                       2 n^3 per matrix, 8 n^3 if complex (one LU-based call: Golub & Van Loan, section 3.2)
 #   pointwise                     1 per element of the first output, real or complex, however many operations a kernel
@@ -23,6 +28,7 @@ RULES: dict[str, str] = {
     "aten::convolution": "conv",
     "aten::convolution_backward": "conv_backward",
     "aten::addmm": "matmul",
+    "aten::addmv": "matmul",
     "aten::baddbmm": "matmul",
     "aten::bmm": "matmul",
     "aten::dot": "matmul",
@@ -43,6 +49,7 @@ RULES: dict[str, str] = {
     "aten::_log_softmax_backward_data": "pointwise",
     "aten::_prelu_kernel": "pointwise",
     "aten::_prelu_kernel_backward": "pointwise",
+    "aten::_safe_softmax": "pointwise",
     "aten::_softmax": "pointwise",
     "aten::_softmax_backward_data": "pointwise",
     "aten::_upsample_bicubic2d_aa": "pointwise",
@@ -60,6 +67,7 @@ RULES: dict[str, str] = {
     "aten::addcdiv_": "pointwise",
     "aten::addcmul": "pointwise",
     "aten::addcmul_": "pointwise",
+    "aten::addr": "pointwise",
     "aten::affine_grid_generator": "pointwise",
     "aten::angle": "pointwise",
     "aten::asin": "pointwise",
@@ -465,9 +473,18 @@ RULES: dict[str, str] = {
     "aten::new_empty_strided": "metadata",
     "aten::promote_types": "metadata",
     "aten::squeeze_": "metadata",
+    "aten::transpose_": "metadata",
+    "aten::unsafe_split": "metadata",
     "aten::unsqueeze_": "metadata",
     "profiler::_record_function_enter_new": "metadata",
     "profiler::_record_function_exit": "metadata",
+    "aten::_native_multi_head_attention": "multi_head",
+    "aten::_scaled_dot_product_flash_attention_for_cpu": "attention",
+    "aten::_scaled_dot_product_flash_attention_for_cpu_backward": "attention_backward",
+    "aten::_transformer_encoder_layer_fwd": "encoder_layer",
+    "aten::_trilinear": "trilinear",
+    "aten::addbmm": "addbmm",
+    "aten::mkldnn_rnn_layer": "rnn_layer",
 }
 
-ADDED = ("aten::addmm", "aten::baddbmm")
+ADDED = ("aten::addbmm", "aten::addmm", "aten::addmv", "aten::baddbmm")

@@ -74,6 +74,16 @@ def is_conj(x: Tensor) -> bool:
     return x.conjugated
 
 
+@rule("Tensor.is_cuda", attribute=True)
+def is_cuda(x: Tensor) -> bool:
+    return False
+
+
+@rule("Tensor.is_nested", attribute=True)
+def is_nested(x: Tensor) -> bool:
+    return False
+
+
 @rule("torch.is_tensor")
 def is_tensor(x: Any) -> bool:
     return type(x) is Tensor

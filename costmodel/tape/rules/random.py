@@ -11,7 +11,7 @@ from ..graph import attach
 from ..table import active, rule
 from ..tape import DType, Shape
 from ..tensor import Tensor
-from .arithmetic import add
+from .arithmetic import add_
 from .factories import filled, zeros_like
 from .inplace import changed
 from .kernels import Operand, broadcast, in_place, promoted, strides_for
@@ -41,7 +41,7 @@ def _dropped(x: Tensor, p: float, training: bool, inplace: bool, *, whole: bool 
     if not alpha:
         return _times(x, in_place("div_", noise), inplace)
     shift = in_place("add_", in_place("mul_", noise + -1))
-    return add(_times(x, in_place("mul_", noise), inplace), shift, inplace=True)
+    return add_(_times(x, in_place("mul_", noise), inplace), shift)
 
 
 def _times(x: Any, noise: Any, inplace: bool) -> Tensor:
