@@ -118,7 +118,7 @@ class Session:
         own = self._mark_own()
         if y.edge is None:
             raise ValueError("nothing in the output asks for a gradient: the module has no parameter that reaches it")
-        self.saved = saved_storages(self.tape) - own
+        self.saved = saved_storages(self.tape) - own - {tensor.memory for tensor in self.tape.lifted}
         for storage in self.saved:
             storage.category = "activations"
         return y

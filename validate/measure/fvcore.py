@@ -74,6 +74,7 @@ ZERO_MACS = (
     "bitwise_right_shift",
     "bitwise_xor",
     "Bool",
+    "broadcast_tensors",
     "ceil",
     "ceil_",
     "celu",

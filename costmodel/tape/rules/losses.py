@@ -19,8 +19,8 @@ from .comparisons import bitwise_not, clamp_min, eq, lt, masked_fill_, ne, where
 from .copies import clone, contiguous
 from .elementary import absolute, exp, log
 from .factories import filled
-from .formulas import Formula, differentiable, expressed
-from .kernels import fits, pointwise, strides_for
+from .formulas import Term, differentiable, expressed
+from .kernels import broadcast, fits, pointwise, strides_for
 from .kernels import reduction as reduction_kernel
 from .norms import norm
 from .pointwise import minimum
@@ -55,9 +55,22 @@ def reduced_by(reduction: str, loss: Tensor) -> Tensor:
     return {"none": lambda x: x, "mean": mean, "sum": sum}[reduction](loss)  # type: ignore[no-any-return,operator]
 
 
-def _fused(name: str, x: Tensor, others: Sequence[Tensor], reduction: str, sizes: Shape, *more: Tensor) -> Tensor:
-    """The loss by one kernel, which reduces it too; it may write ``more``."""
-    out = x.new(() if reduction != "none" else sizes)
+def _fused(
+    name: str, x: Tensor, others: Sequence[Tensor], reduction: str, sizes: Shape, *more: Tensor, shrunk: bool = False
+) -> Tensor:
+    """The loss by one kernel, which reduces it too.
+
+    Args:
+        name: of the kernel.
+        x: its input.
+        others: what else it reads.
+        reduction: how it reduces.
+        sizes: of the loss that is not reduced.
+        *more: what else it writes.
+        shrunk: whether it reduces into the memory of the loss that is not reduced, which stays as large.
+    """
+    memory = x.tape.allocate(x.tape.nbytes(sizes, x.dtype.itemsize)) if shrunk and reduction != "none" else None
+    out = Tensor(x.tape, () if reduction != "none" else sizes, x.dtype, memory)
     x.tape.kernel(name, "pointwise", [x, *others, out, *more], flops=out.elements)
     return out
 
@@ -72,15 +85,15 @@ def _fused_backward(name: str, grad: Tensor, x: Tensor, *others: Tensor, like: b
 # Of two tensors of one shape.
 
 
-def _elementwise_loss(name: str) -> Callable[..., Tensor]:
-    """The rule of a loss whose kernel takes it in both orders."""
+def _elementwise_loss(name: str, shrunk: bool) -> Callable[..., Tensor]:
+    """The rule of a loss whose gradient's kernel takes the two in both orders."""
 
     def loss(x: Tensor, target: Tensor, reduction: str) -> Tensor:
         x, target = _expanded(x, target)
         if reduction == "none":
             out = pointwise(name, x, target)
         else:
-            out = _fused(name, x, [target], reduction, ())
+            out = _fused(name, x, [target], reduction, x.sizes, shrunk=shrunk)
         backward = f"{name}_backward"
         formulas = {
             "self": lambda grad, self, target: grad.by(_gradient, self, target, name=backward),
@@ -96,13 +109,14 @@ def _gradient(grad: Tensor, x: Tensor, target: Tensor, name: str) -> Tensor:
     return _fused_backward(name, grad, x, target)
 
 
-def _expanded(x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    if not fits(x.sizes, target.sizes):
-        raise refused("a loss of tensors of two shapes")
-    return expand(x, x.sizes), expand(target, target.sizes)
+def _expanded(*tensors: Tensor) -> list[Tensor]:
+    """As views of the common shape, as torch.broadcast_tensors makes them of all."""
+    sizes = broadcast(*(x.sizes for x in tensors))
+    return [expand(x, sizes) for x in tensors]
 
 
-_squared, _huber, _smooth = (_elementwise_loss(name) for name in ("mse_loss", "huber_loss", "smooth_l1_loss"))
+_squared, _smooth = (_elementwise_loss(name, shrunk=True) for name in ("mse_loss", "smooth_l1_loss"))
+_huber = _elementwise_loss("huber_loss", shrunk=False)
 
 
 @_loss("mse_loss")
@@ -137,12 +151,15 @@ def l1_loss(x: Tensor, target: Tensor, *, reduction: str, weight: Tensor | None 
     x, target = _expanded(x, target)
     if weight is not None:
         raise refused("l1_loss with a weight")
-    return reduced_by(reduction, absolute(sub(x, target)))
+    return expressed(lambda x, t: (x - t).abs().by(lambda loss: reduced_by(reduction, loss)), x, target)
 
 
 @_loss("soft_margin_loss")
 def soft_margin_loss(x: Tensor, target: Tensor, *, reduction: str) -> Tensor:
-    out = _fused("soft_margin_loss", x, [target], reduction, x.sizes)
+    if reduction == "none":
+        out = pointwise("soft_margin_loss", x, target)
+    else:
+        out = _fused("soft_margin_loss", x, [target], reduction, x.sizes, shrunk=True)
     return _with_gradient(out, "soft_margin_loss_backward", x, target)
 
 
@@ -177,7 +194,7 @@ def binary_cross_entropy(x: Tensor, target: Tensor, weight: Tensor | None = None
         out = x.new(x.sizes, strides=strides_for(x))
         x.tape.kernel("binary_cross_entropy", "pointwise", [x, target, *weights, out], flops=out.elements)
     else:
-        out = _fused("binary_cross_entropy", x, [target, *weights], reduction, ())
+        out = _fused("binary_cross_entropy", x, [target, *weights], reduction, x.sizes, shrunk=True)
     return _with_gradient(out, "binary_cross_entropy_backward", x, target, *weights, like=True)
 
 
@@ -272,9 +289,7 @@ def gaussian_nll_loss(
     var = clone(var)
     var.memory.version += 1
     var.tape.kernel("clamp_", "pointwise", [var, var], flops=var.elements)
-    logarithm = log(var)
-    loss = mul(add(logarithm, div(sub(x, target).pow(2), var)), 0.5)
-    del logarithm
+    loss = mul(add(log(var), div(sub(x, target).pow(2), var)), 0.5)
     if full:
         loss = add(loss, 0.5 * math.log(2 * math.pi), inplace=True)
     return reduced_by(reduction, loss)
@@ -303,10 +318,12 @@ def _nll(x: Tensor, target: Tensor, weight: Tensor | None, reduction: str, name:
     sizes = (*x.sizes[:classes], *x.sizes[classes + 1 :])
     if not fits(sizes, target.sizes):
         raise Mismatch(f"labels of shape {target.sizes} do not fit scores of shape {x.sizes}")
+    if x.rank > 2 and x.requires_grad and not x.is_plain:
+        raise Mismatch("nll_loss of images has a gradient only of scores that lie without gaps, by torch.contiguous_format")
     weights = [] if weight is None else [weight]
     total = x.new(())
     out = _fused(f"{name}_forward", x, [target, *weights], reduction, sizes, total)
-    return _with_gradient(out, f"{name}_backward", x, target, *weights, total, like=x.rank == 4)
+    return _with_gradient(out, f"{name}_backward", x, target, *weights, total)
 
 
 @_loss("cross_entropy")
@@ -329,12 +346,15 @@ def cross_entropy(
     masked_fill_(smooth, ignored, 0.0)
     if reduction == "mean":
         used = bitwise_not(ignored)
-        total = sum(used)
-        smooth = div(sum(smooth), total)
-    elif reduction == "sum":
-        smooth = sum(smooth)
-    smooth = mul(smooth, label_smoothing)
-    return add(mul(loss, 1 - label_smoothing), smooth)
+        total = expressed(lambda smooth, used: used.sum().by(_quotient, smooth), smooth, used)
+    else:
+        total = reduced_by(reduction, smooth)
+    scaled = mul(total, label_smoothing)
+    return add(mul(loss, 1 - label_smoothing), scaled)
+
+
+def _quotient(number: Tensor, loss: Tensor) -> Tensor:
+    return div(sum(loss), number)
 
 
 def _summed(logarithms: Tensor, weight: Tensor | None, classes: int) -> Tensor:
@@ -352,14 +372,15 @@ def _of_probabilities(
 ) -> Tensor:
     if label_smoothing > 0:
         target = expressed(lambda t: t * (1 - label_smoothing) + label_smoothing, target)
-    axes = (classes,) if reduction == "none" else ()
-    if weight is None or logarithms.rank == 1:
-        product: Formula = lambda x, t, *w: -(x * t if not w else x * t * w[0]).sum(axes)  # noqa: E731
-    else:
-        product = lambda x, t, w: -(x * t * w).sum(axes)  # noqa: E731
+    if weight is not None and logarithms.rank > 1:
         weight = _weights(logarithms, weight, classes)
-    loss = expressed(product, logarithms, target, *([] if weight is None else [weight]))
-    return div(loss, 2) if reduction == "mean" else loss
+
+    def loss(x: Term, t: Term, *w: Term) -> Term:
+        product = x * t * w[0] if w else x * t
+        total = -product.sum((classes,) if reduction == "none" else ())
+        return total / 2 if reduction == "mean" else total
+
+    return expressed(loss, logarithms, target, *([] if weight is None else [weight]))
 
 
 @_loss("multi_margin_loss")
@@ -397,16 +418,23 @@ def multilabel_soft_margin_loss(x: Tensor, target: Tensor, weight: Tensor | None
 
 @rule(f"{F}.cosine_similarity")
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    x1, x2 = expanded(x1, x2)
     lengths = [clone(norm(x, 2, dim, True)) for x in (x1, x2)]
-    least = filled("scalar_tensor", x1.tape, (), x1.dtype)
+    least = filled("scalar_tensor", x1.tape, (), x1.dtype)  # it lives to the end
     for length in lengths:
         length.tape.kernel("clamp_min_", "pointwise", [length, least, length], flops=length.elements)
-    del least
-    return expressed(lambda x1, x2, n1, n2: (x2 / n2).by(_product, x1, n1).sum(dim), x1, x2, *lengths)
+
+    def product(x1: Term, x2: Term, length1: Term, length2: Term) -> Term:
+        second = x2 / length2
+        return ((x1 / length1) * second).sum(dim)
+
+    return expressed(product, x1, x2, *lengths)
 
 
-def _product(second: Tensor, x: Tensor, length: Tensor) -> Tensor:
-    return mul(div(x, length), second)
+def expanded(*tensors: Tensor) -> list[Tensor]:
+    """As views of the common shape; those that have it as they are."""
+    sizes = broadcast(*(x.sizes for x in tensors))
+    return [x if fits(x.sizes, sizes) else expand(x, sizes) for x in tensors]
 
 
 @rule(f"{F}.pairwise_distance")
@@ -426,15 +454,15 @@ def cosine_embedding_loss(
     zeros = filled("zeros_like", x1.tape, cosine.sizes, cosine.dtype)
     positive = expressed(lambda c: 1 - c, cosine)
     negative = expressed(lambda c: (c - margin).clamp_min_(0), cosine)
-    return _either(eq(target, 1), positive, eq(target, -1), negative, zeros, reduction)
+    return _by_sign(target, eq, positive, negative, zeros, reduction)
 
 
-def _either(
-    condition: Tensor, x: Tensor, other_condition: Tensor, y: Tensor, zeros: Tensor, reduction: str
-) -> Tensor:
-    first = where(condition, x, zeros)
-    second = where(other_condition, y, zeros)
-    return reduced_by(reduction, add(first, second))
+def _by_sign(target: Tensor, holds: Any, x: Tensor, y: Tensor, zeros: Tensor, reduction: str) -> Tensor:
+    """x where the target is (or is not) 1, and y where it is (or is not) -1."""
+    first = where(holds(target, 1), x, zeros)
+    second = where(holds(target, -1), y, zeros)
+    both = add(first, second)
+    return reduced_by(reduction, both)
 
 
 @_loss("hinge_embedding_loss")
@@ -442,12 +470,13 @@ def hinge_embedding_loss(x: Tensor, target: Tensor, margin: float = 1.0, *, redu
     zeros = filled("zeros_like", x.tape, x.sizes, x.dtype)
     below = expressed(lambda x: margin - x, x)
     clamp_min(below, 0, inplace=True)
-    return _either(ne(target, 1), below, ne(target, -1), x, zeros, reduction)
+    return _by_sign(target, ne, below, x, zeros, reduction)
 
 
 @_loss("margin_ranking_loss")
 def margin_ranking_loss(x1: Tensor, x2: Tensor, target: Tensor, margin: float = 0, *, reduction: str) -> Tensor:
-    loss = expressed(lambda a, b, t: (-t * (a - b) + margin).clamp_min_(0), x1, x2, target)
+    loss = expressed(lambda a, b, t: -t * (a - b) + margin, x1, x2, target)
+    clamp_min(loss, 0, inplace=True)
     return reduced_by(reduction, loss)
 
 

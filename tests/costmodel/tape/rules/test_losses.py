@@ -30,8 +30,8 @@ def of_elements(name: str, *others: Any, **how: Any) -> Iterator[tuple[str, Case
             yield (
                 f"{label} {reduction} {len(shape)}",
                 Case(
-                    lambda x, t=target, r=reduction: function(x, t, *others, reduction=r, **how), shape,
-                    layouts="plain cl t" if len(shape) > 2 else "plain t step wide",
+                    lambda x, t=target, r=reduction: function(x / 2, t, *others, reduction=r, **how), shape,
+                    layouts="plain cl t" if len(shape) > 2 else "plain t step",
                 ),
             )  # fmt: skip
 
@@ -45,7 +45,10 @@ def of_classes(name: str, **how: Any) -> Iterator[tuple[str, Case]]:
             target = torch.ones((*shape[:1], *shape[2:]) if len(shape) > 1 else (), dtype=torch.int64)
             yield (
                 f"{label} {reduction} {len(shape)}",
-                Case(lambda x, t=target, r=reduction: function(x, t, reduction=r, **how), shape),
+                Case(
+                    lambda x, t=target, r=reduction: function(x, t, reduction=r, **how), shape,
+                    layouts="plain" if name == "nll_loss" and len(shape) == 4 else "plain cl t",
+                ),
             )
 
 
@@ -55,9 +58,14 @@ def reduced(name: str, case: Callable[[str], Any], shape: tuple[int, ...] = ROWS
         yield f"{name} {reduction}", Case(case(reduction), shape, layouts="plain t step")
 
 
+OTHERS = {
+    shape: torch.rand(shape, generator=torch.Generator().manual_seed(2)) for shape in (ROWS, (3,), (3, 1), (3, 6, 4, 5))
+}
+
+
 def other(shape: tuple[int, ...] = ROWS) -> Tensor:
     """Something that lies beside x."""
-    return torch.rand(shape, generator=torch.Generator().manual_seed(2))
+    return OTHERS[shape]
 
 
 def distances() -> Iterator[tuple[str, Case]]:
@@ -103,7 +111,7 @@ def probabilities() -> Iterator[tuple[str, Case]]:
     yield from reduced("poisson full", lambda r: lambda x: F.poisson_nll_loss(x, soft, full=True, reduction=r))
     yield from reduced("poisson plain", lambda r: lambda x: F.poisson_nll_loss(x, soft, log_input=False, reduction=r))
     yield from reduced("gaussian", lambda r: lambda x: F.gaussian_nll_loss(x, soft, other(), reduction=r))
-    yield from reduced("gaussian full", lambda r: lambda x: F.gaussian_nll_loss(x, soft, x * x, full=True, reduction=r))
+    yield from reduced("gaussian full", lambda r: lambda x: F.gaussian_nll_loss(x, soft, x, full=True, reduction=r))
     yield "gaussian rows", Case(lambda x: F.gaussian_nll_loss(x, soft, other((3,))), ROWS)
     yield "gaussian number", Case(lambda x: F.gaussian_nll_loss(x, soft, 0.5), ROWS)
 
@@ -116,7 +124,7 @@ CASES: dict[str, Case] = dict(
         *of_elements("binary_cross_entropy_with_logits"),
         *reduced("mse_loss weight", lambda r: lambda x: F.mse_loss(x, other(), weight=other(), reduction=r)),
         *reduced("huber_loss weight", lambda r: lambda x: F.huber_loss(x, other(), weight=other(), reduction=r)),
-        *reduced("bce weight", lambda r: lambda x: F.binary_cross_entropy(x, other(), WEIGHTS, reduction=r)),
+        *reduced("bce weight", lambda r: lambda x: F.binary_cross_entropy(x / 2, other(), WEIGHTS, reduction=r)),
         *reduced(
             "bce logits weights",
             lambda r: lambda x: F.binary_cross_entropy_with_logits(
@@ -145,6 +153,7 @@ CASES: dict[str, Case] = dict(
         *probabilities(), *distances(),
         *((f"{name} of both", Case(getattr(F, name), ROWS, (ROWS,))) for name in ("mse_loss", "smooth_l1_loss", "l1_loss")),
         ("bfloat16", Case(lambda x: F.cross_entropy(x, LABELS), ROWS, dtype=torch.bfloat16)),
+        ("mse broadcast", Case(lambda x, w: F.mse_loss(x, w), ROWS, ((6,),))),
         ("mse of a column", Case(lambda x: F.mse_loss(x, other((3, 1))), (3, 1))),
     ]
 )  # fmt: skip
@@ -175,7 +184,6 @@ MODULES: dict[str, Callable[[], nn.Module]] = {
     "CrossEntropyLoss": lambda: Loss(nn.CrossEntropyLoss(weight=torch.ones(4)), IMAGE_LABELS),
     "CrossEntropyLoss smooth": lambda: Loss(nn.CrossEntropyLoss(label_smoothing=0.1), IMAGE_LABELS),
     "CrossEntropyLoss soft": lambda: Loss(nn.CrossEntropyLoss(), TARGET),
-    "NLLLoss": lambda: Loss(nn.NLLLoss(ignore_index=2), IMAGE_LABELS),
 }  # fmt: skip
 
 
