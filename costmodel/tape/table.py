@@ -10,7 +10,9 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import refused, unruled
@@ -172,21 +174,31 @@ def apply(of_function: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
             args = tuple([value if type(value) in PLAIN else admitted(value) for value in args])
             break
     if kwargs:
-        args, kwargs = _named(args, kwargs)
+        args, kwargs = _named(of_function, args, kwargs)
     return of_function(*args, **kwargs)
 
 
 NUMPYS = {"axis": "dim", "keepdims": "keepdim"}  # names that torch takes as well
 
 
-def _named(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Named arguments as rules take them: the first one by its place, no ``out``."""
+def _named(
+    of_function: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Named arguments as rules take them: the first one by its place, ``out`` where they know it."""
     named = {NUMPYS.get(name, name): value if type(value) in PLAIN else admitted(value) for name, value in kwargs.items()}
-    if named.pop("out", None) is not None:
+    if named.get("out") is None:
+        named.pop("out", None)
+    elif not _takes_out(of_function):
         raise refused("an argument out, into which the result is written")
     if not args and "input" in named:
         args = (named.pop("input"),)
     return args, named
+
+
+@lru_cache(maxsize=2048)
+def _takes_out(of_function: Rule) -> bool:
+    parameters = signature(of_function).parameters.values()
+    return any(each.name in ("out", "how") for each in parameters)
 
 
 def admitted(value: Any) -> Any:

@@ -175,6 +175,12 @@ class Tensor(torch.Tensor):
         out.base = None
         return out
 
+    def unsafe(self) -> Tensor:
+        """Itself, not taken for a view any more: torch's unsafe views are changed in place like any tensor."""
+        self.is_view = self.follows = False
+        self.base = None
+        return self
+
     def require_grad(self) -> Tensor:
         """Make it a leaf whose gradient is asked for."""
         self.edge = (leaf(self._strides), 0)

@@ -305,10 +305,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 
 def _unsafe_view(x: Tensor, sizes: Shape) -> Tensor:
     """The only view of x, which nothing else refers to: torch does not take it for one."""
-    out = view(x, sizes)
-    out.is_view = out.follows = False
-    out.base = None
-    return out
+    return view(x, sizes).unsafe()
 
 
 def _is_tall(a: Tensor, b: Tensor) -> bool:

@@ -48,10 +48,7 @@ class Weights(NamedTuple):
 
 def _gates(x: Tensor, count: int) -> list[Tensor]:
     """Parts of one tensor, which torch does not take for views: they are changed in place."""
-    parts = list(split(x, quotient(x.sizes[1], count), 1))
-    for part in parts:
-        part.is_view = part.follows = False
-    return parts
+    return [part.unsafe() for part in split(x, quotient(x.sizes[1], count), 1)]
 
 
 def _times_(x: Tensor, y: Tensor) -> Tensor:

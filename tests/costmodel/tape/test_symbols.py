@@ -30,7 +30,7 @@ def test_sizes_may_be_symbols() -> None:
     with running(tape):
         x, w = given(tape, B, C, S, S).require_grad(), given(tape, C, C, 1, 1).require_grad()
         y: Any = F.conv2d(x, w)
-        run_backward(y, given(tape, B, C, S, S))
+        run_backward([y], [given(tape, B, C, S, S)])
         z = x.flatten(1)[:, : C * S]
     forward, backward = tape.operations
     assert sympy.expand(forward.macs - B * C**2 * S**2) == 0
