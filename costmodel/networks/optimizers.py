@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from inspect import unwrap
 from typing import Any, NamedTuple
 
 from ..checks import one_of
@@ -19,7 +20,9 @@ class Kind(NamedTuple):
     foreach: bool = True  # whether it has a form of one kernel for all parameters
     fused: bool = False  # whether it has one of a single kernel
 
-    def __call__(self, parameters: Iterable[Any], *, weight_decay: bool, form: str, lr: float | None = None) -> Any:
+    def __call__(
+        self, parameters: Iterable[Any], *, weight_decay: bool, form: str, lr: float | None = None, bare: bool = False
+    ) -> Any:
         """The optimizer of these parameters, in one of FORMS.
 
         Args:
@@ -27,6 +30,7 @@ class Kind(NamedTuple):
             weight_decay: whether it has one.
             form: "single", a loop over the parameters; "foreach" or "fused".
             lr: its learning rate, which does not matter; torch's default by default.
+            bare: whether to leave out the decorators by which torch loads its compiler: a second of waiting.
         """
         import torch  # noqa: PLC0415  (its names do not need it)
 
@@ -41,7 +45,13 @@ class Kind(NamedTuple):
             raise ValueError(
                 f"{self.cls} has no fused form; fused: {', '.join(n for n, k in OPTIMIZERS.items() if k.fused)}"
             )
-        return getattr(torch.optim, self.cls)(parameters, **settings)
+        cls = getattr(torch.optim, self.cls)
+        return (_bare(cls) if bare else cls)(parameters, **settings)
+
+
+def _bare(cls: Any) -> Any:
+    """A class of torch.optim without its decorators."""
+    return type(cls.__name__, (cls,), {name: unwrap(getattr(cls, name)) for name in ("step", "add_param_group")})
 
 
 FORMS = ("single", "foreach", "fused")
@@ -68,10 +78,10 @@ def find_optimizer(name: str) -> Kind:
     return kind
 
 
-def maker(optimizer: str | Make, *, weight_decay: bool, form: str, lr: float | None = None) -> Make:
-    """What makes the optimizer: of a name, or of a user's own, which has its settings."""
+def maker(optimizer: str | Make, *, weight_decay: bool, form: str) -> Make:
+    """What makes the optimizer on a tape: of a name, or of a user's own, which has its settings."""
     if not isinstance(optimizer, str):
         if weight_decay:
             raise ValueError("weight_decay is for a named optimizer; one of your own has its settings")
         return optimizer
-    return partial(find_optimizer(optimizer), weight_decay=weight_decay, form=form, lr=lr)
+    return partial(find_optimizer(optimizer), weight_decay=weight_decay, form=form, bare=True)

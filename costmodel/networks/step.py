@@ -55,7 +55,7 @@ class Step:
         for _ in range(self.accumulate):
             loss = self._loss(session, labels)
             loss.backward()
-        with on_host(tape):
+        with on_host(tape), torch.no_grad():
             optimizer = self.optimizer(parameters)
             tape.phase, tape.part = "optimizer", "input"
             if not self.first:

@@ -26,7 +26,7 @@ Declared = TypeVar("Declared", bound=Rule)
 FAMILIES = (
     "activations", "arithmetic", "attention", "attributes", "autograd", "comparisons", "complex_numbers",
     "contractions", "convolution", "copies", "cumulative", "decompositions", "elementary", "extrema",
-    "factories", "factorisations", "fourier", "indexing", "inplace", "joining", "linalg", "losses",
+    "factories", "factorisations", "foreach", "fourier", "indexing", "inplace", "joining", "linalg", "losses",
     "normalisation", "norms", "padding", "pointwise", "pooling", "random", "recurrent", "reductions",
     "sampling", "strided", "upsampling", "views",
 )  # fmt: skip
@@ -181,11 +181,11 @@ def apply(of_function: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
 NUMPYS = {"axis": "dim", "keepdims": "keepdim"}  # names that torch takes as well
 
 
-def _named(
-    of_function: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _named(of_function: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Named arguments as rules take them: the first one by its place, ``out`` where they know it."""
-    named = {NUMPYS.get(name, name): value if type(value) in PLAIN else admitted(value) for name, value in kwargs.items()}
+    named = {
+        NUMPYS.get(name, name): value if type(value) in PLAIN else admitted(value) for name, value in kwargs.items()
+    }
     if named.get("out") is None:
         named.pop("out", None)
     elif not _takes_out(of_function):

@@ -266,6 +266,7 @@ class Tensor(torch.Tensor):
             self.edge[0].grad = value
 
     is_meta = True  # it has no values
+    is_sparse = is_sparse_csr = is_quantized = is_nested = False
     device = torch.device("cpu")  # where a real one would be
 
     @property

@@ -148,7 +148,9 @@ def rrelu(
 
 def _rrelu_gradient(reads: str, training: bool) -> Formula:
     def gradient(grad: Term, read: Term, noise: Term) -> Term:
-        return (noise if training else grad).kernel("rrelu_with_noise_backward", read, *([grad] if training else [noise]))
+        return (noise if training else grad).kernel(
+            "rrelu_with_noise_backward", read, *([grad] if training else [noise])
+        )
 
     if reads == "self":
         return lambda grad, self, noise: gradient(grad, self, noise)

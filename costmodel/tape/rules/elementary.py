@@ -107,7 +107,9 @@ sqrt, rsqrt, exp, log, cos, sin = (_RULES[name] for name in ("sqrt", "rsqrt", "e
 
 @function("abs", "absolute")
 def absolute(x: Tensor, **how: Any) -> Tensor:
-    return elementwise("abs", {"self": x}, {"self": lambda grad, self: grad * self.sgn()}, dtype=real_of(x.dtype), **how)
+    return elementwise(
+        "abs", {"self": x}, {"self": lambda grad, self: grad * self.sgn()}, dtype=real_of(x.dtype), **how
+    )
 
 
 @function("sgn")

@@ -319,7 +319,9 @@ def _nll(x: Tensor, target: Tensor, weight: Tensor | None, reduction: str, name:
     if not fits(sizes, target.sizes):
         raise Mismatch(f"labels of shape {target.sizes} do not fit scores of shape {x.sizes}")
     if x.rank > 2 and x.requires_grad and not x.is_plain:
-        raise Mismatch("nll_loss of images has a gradient only of scores that lie without gaps, by torch.contiguous_format")
+        raise Mismatch(
+            "nll_loss of images has a gradient only of scores that lie without gaps, by torch.contiguous_format"
+        )
     weights = [] if weight is None else [weight]
     total = x.new(())
     out = _fused(f"{name}_forward", x, [target, *weights], reduction, sizes, total)
@@ -439,13 +441,13 @@ def expanded(*tensors: Tensor) -> list[Tensor]:
 
 @rule(f"{F}.pairwise_distance")
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
-    return expressed(lambda x1, x2: (x1 - x2 + eps).by(norm, p, max(x1.tensor.rank, x2.tensor.rank) - 1, keepdim), x1, x2)
+    return expressed(
+        lambda x1, x2: (x1 - x2 + eps).by(norm, p, max(x1.tensor.rank, x2.tensor.rank) - 1, keepdim), x1, x2
+    )
 
 
 @_loss("cosine_embedding_loss")
-def cosine_embedding_loss(
-    x1: Tensor, x2: Tensor, target: Tensor, margin: float = 0, *, reduction: str
-) -> Tensor:
+def cosine_embedding_loss(x1: Tensor, x2: Tensor, target: Tensor, margin: float = 0, *, reduction: str) -> Tensor:
     axis = target.rank
     product = expressed(lambda a, b: (a * b).sum(axis), x1, x2)
     squares = [expressed(lambda a: (a * a).sum(axis) + 1e-12, x) for x in (x1, x2)]
