@@ -14,7 +14,7 @@ from lipcost.costmodel import Device, find_device
 from lipcost.costmodel.devices.device import FIGURES
 from lipcost.costmodel.devices.fit import PARAMETERS, fit_epochs, read_counts
 
-COUNTS = Path(__file__).parents[2] / "validate" / "data" / "epochs-2h.csv"
+COUNTS = Path(__file__).parents[2] / "validate" / "compare" / "data" / "epochs-2h.csv"
 
 
 @pytest.fixture(scope="module")

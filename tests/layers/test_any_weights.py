@@ -12,7 +12,7 @@ from lipcost.layers import LAYERS, LipschitzConv2d
 from lipcost.layers.base.layer import NONE
 from lipcost.layers.methods.registry import DEFAULTS
 from lipcost.validate import lipschitz_upper_bound, singular_values
-from lipcost.validate.soundness import SGD, WEIGHTS
+from lipcost.validate.compare.weights import SGD, WEIGHTS
 
 METHODS = [name for name in DEFAULTS if LAYERS[name].promise != NONE]
 KINDS: dict[str, Callable[[Tensor], Tensor]] = {**WEIGHTS, "× 1e-30": lambda w: w * 1e-30}

@@ -12,7 +12,7 @@ from lipcost.costmodel import METHODS, Device, epochs_within, find_device
 from lipcost.costmodel import PUBLISHED as PUBLISHED_ALGORITHM
 from lipcost.costmodel.devices.fit import PARAMETERS, Count, EpochFit, fit_epochs, read_counts
 
-PUBLISHED = Path(__file__).parents[3] / "validate" / "data" / "epochs-2h.csv"
+PUBLISHED = Path(__file__).parents[3] / "validate" / "compare" / "data" / "epochs-2h.csv"
 HEADER = "size,method,epochs\n"
 HOURS = 2.0
 ANCHOR = find_device("a100-40")

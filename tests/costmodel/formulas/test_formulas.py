@@ -16,7 +16,7 @@ from values import at
 
 from lipcost.costmodel import METHODS, QUANTITIES, evaluate, formula, predict
 from lipcost.costmodel.formulas.symbols import C_IN, C_OUT, B, C, K, S, option_symbol
-from lipcost.validate.cases import takes
+from lipcost.validate.compare.cases import takes
 
 BYTES = tuple(q for q in QUANTITIES if q.endswith("_bytes"))
 

@@ -14,7 +14,7 @@ from typing import Any
 import sympy
 
 from lipcost.costmodel import METHODS, OPTIMIZERS, QUANTITIES, evaluate, formula, predict, predict_network
-from lipcost.validate.cases import BASE, EDGES, MODES, draws
+from lipcost.validate.compare.cases import BASE, EDGES, MODES, draws
 
 HERE = Path(__file__).parent
 SEED = 72159  # of all draws; validate measures others
