@@ -27,6 +27,7 @@ types: .venv/installed ## Static types
 	@mkdir -p build/types/lipcost
 	@for package in $(PACKAGES); do ln -sfn ../../../$$package build/types/lipcost/$$package; done
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini tests benchmarks
 
 bench: .venv/installed ## What predictions and layers cost, beside others; REFERENCE=path of the reference implementation
 	$(BIN)/python -m benchmarks.predictions

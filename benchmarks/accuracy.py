@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,7 +63,7 @@ def measure_accuracy(method: str, clock: Clock, shape: Shape) -> list[Accuracy]:
         layers = []
         for key in keys:
             torch.manual_seed(0)
-            options = {"padding_mode": LAYERS[key].orthogonal_paddings[0]} if key in ORTHOGONAL else {}
+            options: dict[str, Any] = {"padding_mode": LAYERS[key].orthogonal_paddings[0]} if key in ORTHOGONAL else {}
             layer = LAYERS[key](shape.c, shape.c, shape.k, **options).to(clock.device)
             torch.manual_seed(0)  # the same weights, whatever the layer drew before
             set_weights(layer, shape)
@@ -70,8 +71,12 @@ def measure_accuracy(method: str, clock: Clock, shape: Shape) -> list[Accuracy]:
         defects = [defect(layer, shape) for layer in layers]
         tasks = [_Transform(layer, shape.s, backward=way) for way in (False, True) for layer in layers]
         times = clock.in_turns(tasks)
-        halves = times[: len(keys)], times[len(keys) :]
-        rows += [Accuracy(key, name, *of_key) for key, *of_key in zip(keys, defects, *halves, strict=True)]
+        rows += [
+            Accuracy(key, name, off, transform, with_backward)
+            for key, off, transform, with_backward in zip(
+                keys, defects, times[: len(keys)], times[len(keys) :], strict=True
+            )
+        ]
     return rows
 
 
@@ -80,7 +85,7 @@ def defect(layer: LipschitzConv2d, shape: Shape) -> float:
     with torch.no_grad():
         if layer.name == CROPPED:
             (matrices,) = layer.eval().parameter_transform((shape.s, shape.s))
-            gram = matrices.cdouble() @ matrices.cdouble().mH
+            gram = matrices.to(torch.complex128) @ matrices.to(torch.complex128).mH
         else:
             jacobian = _jacobian(layer.eval(), shape)
             gram = jacobian @ jacobian.T

@@ -30,7 +30,7 @@ def cells(text: str) -> list[list[str]]:
 
 
 def test_plan_reproduces_the_published_epochs(fitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    epochs = {}
+    epochs: dict[tuple[str, str], float] = {}
     for size in ("XS", "M"):
         names = ",".join(count.algorithm for count in read_counts(COUNTS))
         options = ["--methods", names, "--device", str(fitted), "--hours", "2", "--json"]

@@ -152,7 +152,7 @@ def seeded(seed: int, device: str) -> Iterator[None]:
         yield
 
 
-BASE = {"b": 2, "s": 6, "c_in": 4, "c_out": 4}
+BASE: dict[str, Any] = {"b": 2, "s": 6, "c_in": 4, "c_out": 4}
 QUICK_EDGES: list[dict[str, Any]] = [
     {},
     {"b": 1, "s": 5, "c_in": 1, "c_out": 1},

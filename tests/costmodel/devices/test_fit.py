@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -239,7 +240,7 @@ def test_hours_are_positive_and_finite(hours: float) -> None:
 @pytest.mark.parametrize("name", ["b", "images"])
 def test_sizes_are_positive_integers(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be a positive integer, got 0"):
-        fit_epochs([Count("XS", "aol", 800)], anchor=ANCHOR, hours=HOURS, **{name: 0})
+        fit_epochs([Count("XS", "aol", 800)], anchor=ANCHOR, hours=HOURS, **dict[str, Any]({name: 0}))
 
 
 @pytest.mark.parametrize("epochs", [0, -3, math.nan, math.inf])

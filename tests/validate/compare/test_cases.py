@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import pytest
 
 from lipcost.costmodel import METHODS, predict
 from lipcost.validate.compare.cases import BASE, EDGES, MODES, PADDED, Case, example, grid, strided, takes
 
 
+def _of_type(dtype: str, case: Case) -> bool:
+    return f"torch.{case.dtype}" == dtype
+
+
+def _padded(padding: str, strided: bool, case: Case) -> bool:
+    return case.padding_mode == padding and (case.stride > 1) is strided
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_edges_are_there(method: str) -> None:
     cls, cases = METHODS[method], grid([method])
-    wanted = {
+    wanted: dict[str, Callable[[Any], bool]] = {
         "b = 1": lambda c: c.b == 1,
         "c = 1": lambda c: c.c_in == c.c_out == 1,
         "odd s": lambda c: c.s % 2 == 1 < c.s,
@@ -22,7 +34,7 @@ def test_edges_are_there(method: str) -> None:
         "default counts": lambda c: not c.options,
         "h < w": lambda c: c.image[0] < c.image[1],
         "h > w": lambda c: c.image[0] > c.image[1],
-        **{str(dtype): lambda c, dtype=dtype: f"torch.{c.dtype}" == str(dtype) for dtype in cls.dtypes},
+        **{str(dtype): partial(_of_type, str(dtype)) for dtype in cls.dtypes},
     }
     if cls.counts:
         wanted["other counts"] = lambda c: set(c.options) == set(cls.counts)
@@ -30,8 +42,8 @@ def test_edges_are_there(method: str) -> None:
         wanted["even k"] = lambda c: c.k % 2 == 0
     for padding in cls.padding_modes[1:]:
         wanted |= {
-            padding: lambda c, padding=padding: c.padding_mode == padding and c.stride == 1,
-            f"{padding}, stride": lambda c, padding=padding: c.padding_mode == padding and c.stride > 1,
+            padding: partial(_padded, padding, False),
+            f"{padding}, stride": partial(_padded, padding, True),
         }
     if strided(cls):
         wanted["stride"] = lambda c: c.stride > 1 and c.padding_mode is None
@@ -88,8 +100,18 @@ def test_a_defect_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_case_is_predicted_as_it_is_written() -> None:
     case = Case("aol", b=2, s=6, w=9, c_in=3, c_out=4, k=2, stride=3, padding_mode="zeros", bias=False)
     assert str(case) == "aol b=2 h=6 w=9 c_in=3 c_out=4 k=2 stride=3 zeros train float32 no bias"
-    how = {"b": 2, "h": 6, "w": 9, "c_in": 3, "c_out": 4, "k": 2, "stride": 3, "padding_mode": "zeros", "bias": False}
-    assert case.predict() == predict("aol", **how)
+    how: dict[str, Any] = {
+        "b": 2,
+        "h": 6,
+        "w": 9,
+        "c_in": 3,
+        "c_out": 4,
+        "k": 2,
+        "stride": 3,
+        "padding_mode": "zeros",
+        "bias": False,
+    }
+    assert case.predict() == predict("aol", **how, padding_mode="zeros")
     assert case.input().shape == (2, 3, 6, 9)
 
 

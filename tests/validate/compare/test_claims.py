@@ -41,13 +41,17 @@ def outcome(method: str, state: str, dtype: torch.dtype = torch.float64, kind: s
     return Outcome(Case(own(method), SHAPES[0], dtype, kind, state), 1.0, 1.0, 1.0, 1.0)
 
 
+def figure(name: str, value: float) -> dict[str, Any]:
+    return {name: value}
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-6)])
 def test_verdicts(dtype: torch.dtype, tolerance: float) -> None:
     good = outcome("bcop", "train", dtype)
     assert good.holds
     for name in ("largest", "pairs"):
-        assert replace(good, **{name: 1 + 0.99 * tolerance}).holds
-        assert replace(good, **{name: 1 + 1.01 * tolerance}).holds is False
+        assert replace(good, **figure(name, 1 + 0.99 * tolerance)).holds
+        assert replace(good, **figure(name, 1 + 1.01 * tolerance)).holds is False
     assert replace(good, smallest=1 - 0.99 * tolerance).holds
     assert replace(good, smallest=1 - 1.01 * tolerance).holds is False
     assert replace(good, error="ValueError: no").holds is False

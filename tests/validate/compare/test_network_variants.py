@@ -222,7 +222,7 @@ def test_every_kind_of_every_method(kind: str, method: str) -> None:
 def test_a_function_by_its_apply_is_the_function(mode: str) -> None:
     """``square = Square.apply``, as torch's documentation has it, is bound before any recording."""
     kind = KINDS["a_function_of_the_users"]
-    net = kind.build(Maker("aol"))
+    net: Any = kind.build(Maker("aol"))
     x = torch.rand(3, *kind.shape)
     as_known = predict(net, x, mode)
     function = net[2].function.__closure__[0].cell_contents
@@ -279,6 +279,7 @@ def test_what_depends_on_values_is_refused(ask: Any) -> None:
 
 
 def test_a_refused_prediction_leaves_the_network_as_it_was() -> None:
+    net: Any
     net, x = trunk(LAYERS["cpl"](8, 8, 3), OfValues(lambda x: x.sum() > 0)), torch.rand(IMAGES)
     before = {name: value.clone() for name, value in net.state_dict().items()}
     with pytest.raises(ValueError):

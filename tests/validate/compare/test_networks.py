@@ -101,10 +101,10 @@ def test_an_exception_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_grid() -> None:
-    cases = network_grid(METHODS)
+    cases = network_grid(list(METHODS))
     assert {case.method for case in cases} == set(METHODS)
     assert {(case.method, case.width) for case in cases if case.width != 16} == {("lot/published", 4)}
     assert [(case.b, case.mode) for case in cases[:4]] == [(b, mode) for b in (2, 5) for mode in MODES]
     assert len(set(cases)) == len(cases) == (4 + 2) * len(DEFAULTS)
-    assert len(network_grid(METHODS, quick=True)) == 2 * len(METHODS)
+    assert len(network_grid(list(METHODS), quick=True)) == 2 * len(METHODS)
     assert network_grid(["soc", "aol"], seed=3)[0] == NetworkCase("soc", 2, seed=3)

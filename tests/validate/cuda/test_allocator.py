@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch._C._profiler import gather_traceback, symbolize_tracebacks
 from torch.nn import functional as F
@@ -104,7 +106,7 @@ def test_operators_by_torchs_own_stacks():
             seen.append((str(func), gather_traceback(python=True, script=True, cpp=True)))
             return func(*args, **(kwargs or {}))
 
-    seen = []
+    seen: list[tuple[str, Any]] = []
     x = torch.ones(1, 2, 2, 2, dtype=torch.complex64)
     with Stacks():
         F.conv2d(x.real, torch.ones(2, 2, 1, 1))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import accumulate
 from time import perf_counter
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -160,7 +161,7 @@ class Uncounted(Network):
     """A network whose counts need more memory than there is."""
 
     def call(self, device):
-        call = super().call(device)
+        call: Any = super().call(device)
         call.optimize = lambda: Broken.call(Broken(self.case), device) if _len_torch_dispatch_stack() else None
         return call
 
@@ -226,7 +227,7 @@ def test_the_prediction_is_the_planners():
     predicted = predict_network(case.network, case.method, b=case.b, width=case.width, foreach=True)
     assert task.record().peak() == predicted.peak_bytes
     most = task.max_batch(H200)
-    how = {"width": case.width, "optimizer": "sgd-momentum", "foreach": True}
+    how: dict[str, Any] = {"width": case.width, "optimizer": "sgd-momentum", "foreach": True}
     assert most == max_batch(case.network, case.method, device=H200, **how) > case.b
 
 

@@ -86,10 +86,10 @@ def measure(net: nn.Module, x: Tensor, mode: str, optimizer: str = "sgd-momentum
         if step := mode != "inference":
             labels = torch.zeros(len(x), dtype=torch.int64)
             counts: Any = measure_step(net, x, labels, optimizer, first=mode == "first step")
-            memory, phases = counts, PHASES
+            memory: Any = counts
         else:
             counts, memory = measure_flops(net, x, "inference"), measure_memory(net, x, "inference")
-            phases = PHASES[:1]
+    phases = PHASES if step else PHASES[:1]
     figures = {f"{name}_bytes": getattr(memory, f"{name}_bytes") for name in BYTES[step]}
     figures["peak_bytes"] = memory.profiler_peak_bytes
     for name, attribute in COUNTS.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -112,13 +114,13 @@ def a_buffer_not_persistent(make: Maker) -> nn.Module:
 def a_buffer_in_two_modules(make: Maker) -> nn.Module:
     first, last = make(), make()
     first.register_buffer("table", torch.zeros(40))
-    last.register_buffer("table", first.table)
+    last.register_buffer("table", first.get_buffer("table"))
     return trunk(first, last)
 
 
 @kind()
 def a_running_mean(make: Maker) -> nn.Module:
-    def centred(x: Tensor, part: nn.Module) -> Tensor:
+    def centred(x: Tensor, part: Any) -> Tensor:
         with torch.no_grad():
             part.mean.mul_(0.9).add_(x.mean((0, 2, 3)), alpha=0.1)
         return x - part.mean[:, None, None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize, prune
@@ -40,14 +42,14 @@ def a_backward_hook(make: Maker) -> nn.Module:
 
 @kind()
 def a_backward_hook_that_computes(make: Maker) -> nn.Module:
-    layer = make()
+    layer: Any = make()
     layer.register_full_backward_hook(lambda module, to, of: (to[0] * 0.5,))
     return trunk(make(), layer)
 
 
 @kind()
 def a_hook_before_the_backward(make: Maker) -> nn.Module:
-    layer = make()
+    layer: Any = make()
     layer.register_full_backward_pre_hook(lambda module, of: (of[0] * 0.5,))
     return trunk(make(), layer)
 

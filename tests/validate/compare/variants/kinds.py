@@ -14,7 +14,7 @@ from lipcost.layers.networks.activations import PublishedMaxMin
 
 CHANNELS = 8  # of the layers; images have three
 SIZE = (8, 8)
-FEW = {  # iterations: the same programs in less time
+FEW: dict[str, dict[str, Any]] = {  # iterations: the same programs in less time
     "bcop": {"iterations": 2},
     "bcop/published": {"iterations": 2, "power_iterations": 1},
     "cpl": {"iterations": 1, "eval_iterations": 2},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -67,4 +69,5 @@ def parameters_in_one_storage(make: Maker) -> nn.Module:
 
 @kind()
 def parameters_in_channels_last(make: Maker) -> nn.Module:
-    return trunk(make(), make.activation(), make()).to(memory_format=torch.channels_last)
+    net: Any = trunk(make(), make.activation(), make())  # the type stubs want a fourth argument beside
+    return net.to(memory_format=torch.channels_last)
