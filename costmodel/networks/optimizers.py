@@ -66,7 +66,6 @@ OPTIMIZERS: dict[str, Kind] = {
     "nadam": Kind("NAdam", {}),
     "radam": Kind("RAdam", {}),
     "rmsprop": Kind("RMSprop", {}),
-    "asgd": Kind("ASGD", {}),
 }
 
 Make = Callable[[Iterable[Any]], Any]  # an optimizer of parameters

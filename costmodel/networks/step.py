@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import nn
 
 from ..tape import Tape, Tensor
-from ..tape.program import CALLS, Program, Session, given
+from ..tape.program import CALLS, Program, Session, autocast, given
 from ..tape.recording import Recording
 from ..tape.run import on_host
 from .optimizers import Make
@@ -77,11 +76,6 @@ class Step:
                 return value if self.accumulate == 1 else value / self.accumulate
 
         return session.forward(loss)
-
-
-def autocast(dtype: Any) -> Any:
-    """The context in which a forward pass runs."""
-    return nullcontext() if dtype is None else torch.autocast("cpu", dtype)
 
 
 def _scores(scores: Tensor) -> Tensor:

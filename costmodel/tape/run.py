@@ -44,8 +44,6 @@ def running(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
         tape: where they are recorded.
         module: one whose parameters and buffers lie on it meanwhile; all of it is put back, whatever happens.
     """
-    if torch.is_autocast_enabled("cpu"):
-        raise ValueError("a recording is of full precision; leave torch.autocast first")
     with ExitStack() as stack:
         stack.enter_context(_RECORDING)
         tape.lift = partial(constant, tape=tape, counted=False)

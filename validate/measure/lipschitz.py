@@ -135,16 +135,29 @@ def pair_ratio(layer: nn.Module, x: Tensor, y: Tensor) -> float:
         >>> pair_ratio(MaxMin(), x, x / 2)
         1.0
     """
+    return distance_ratio(_frozen_copy(layer), x, y)
+
+
+def distance_ratio(function: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> float:
+    """:func:`pair_ratio` of a function of batches, or of a layer itself, in place of a copy.
+
+    Example:
+        >>> import torch
+        >>> from lipcost.validate.measure.lipschitz import distance_ratio
+        >>> distance_ratio(lambda x: 2 * x, torch.zeros(1, 3), torch.ones(1, 3))
+        2.0
+    """
     if x.shape != y.shape:
         raise ValueError(f"the points of the pairs must have one shape, got {tuple(x.shape)} and {tuple(y.shape)}")
     inputs = (x.double() - y.double()).flatten(1).norm(dim=1)
     if not bool((inputs > 0).all()):
         raise ValueError(f"the points of a pair must differ, got distances {inputs.tolist()}")
     with torch.no_grad():
-        first, second = _frozen_copy(layer)(torch.cat((x, y))).double().chunk(2)
+        first, second = function(torch.cat((x, y))).double().chunk(2)
     ratio = float(((first - second).flatten(1).norm(dim=1) / inputs).max())
     if not math.isfinite(ratio):
-        raise ValueError(f"{type(layer).__name__} gives outputs that are not finite")
+        name = type(function).__name__ if isinstance(function, nn.Module) else "the function"
+        raise ValueError(f"{name} gives outputs that are not finite")
     return ratio
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Literal, get_args
 
@@ -12,20 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from lipcost.costmodel.networks.optimizers import Make, find_optimizer
 from lipcost.layers import MarginCrossEntropy
 
 from .live import storage_bytes
 
 Mode = Literal["train", "inference"]
-
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "sgd": torch.optim.SGD,
-    "sgd-momentum": partial(torch.optim.SGD, momentum=0.9),
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-}
-STEP_COUNTER = "step"  # its key in Adam's state: a 0-dim tensor on the host for each parameter
-
 
 class Call(ABC):
     """A call that can be run again and again, each time from the same state: after :meth:`reset`.
@@ -163,15 +156,17 @@ class LayerCall(Call):
 
 
 class TrainingStep(Call):
-    """``MarginCrossEntropy()(net(x), labels).backward(); optimizer.step()``, after a step to warm up.
+    """``(MarginCrossEntropy()(net(x), labels) / n).backward()`` n times, then ``optimizer.step()``; after a step before.
 
     Args:
         net: gives scores (b, classes), each of its modules in the mode that it is in. It is the step's own from now on.
         x: its input (b, …), on its device; where it requires grad, its own gradient is kept too.
         labels: the right classes (b,), int64.
-        optimizer: key of OPTIMIZERS.
-        weight_decay: whether it has one.
-        foreach: whether it treats all parameters by one operator, as it does on a GPU by default.
+        optimizer: one of lipcost.costmodel.OPTIMIZERS, or what makes one of parameters.
+        weight_decay: whether a named one has one.
+        form: of a named one: "single", "foreach" as on a GPU by default, or "fused".
+        accumulate: n, of batches before the optimizer's step.
+        autocast: the type in which forward and loss compute under torch.autocast; None for none.
 
     Raises:
         ValueError: if the optimizer is another, or the labels are of another type or number.
@@ -191,22 +186,24 @@ class TrainingStep(Call):
         net: nn.Module,
         x: Tensor,
         labels: Tensor,
-        optimizer: str = "sgd-momentum",
+        optimizer: str | Make = "sgd-momentum",
         *,
         weight_decay: bool = False,
-        foreach: bool = False,
+        form: str = "single",
+        accumulate: int = 1,
+        autocast: torch.dtype | None = None,
     ) -> None:
-        if optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {optimizer!r}")
         if labels.dtype != torch.int64 or labels.shape != x.shape[:1] or labels.device != x.device:
             got = f"{labels.dtype} of shape {tuple(labels.shape)} on {labels.device}"
             where = "the CPU" if x.device.type == "cpu" else x.device
             raise ValueError(f"labels must be torch.int64 of shape {tuple(x.shape[:1])} on {where}, got {got}")
         self.module, self.x, self.labels, self.criterion = net, x, labels, MarginCrossEntropy()
         self.inputs = [x, labels]
-        # Without a learning rate the steps launch the same operators, and start from the same parameters.
-        decay = 0.01 if weight_decay else 0.0
-        self._optimizer = partial(OPTIMIZERS[optimizer], lr=0.0, weight_decay=decay, foreach=foreach, fused=False)
+        self.accumulate, self.autocast = accumulate, autocast
+        if isinstance(optimizer, str):
+            # Without a learning rate the steps launch the same operators, and start from the same parameters.
+            optimizer = partial(find_optimizer(optimizer), weight_decay=weight_decay, form=form, lr=0.0)
+        self._optimizer = optimizer
         self._start()
 
     def _start(self) -> None:
@@ -216,19 +213,24 @@ class TrainingStep(Call):
 
     @property
     def state(self) -> list[Tensor]:
-        """The optimizer's, but for the step counters."""
-        states = self.optimizer.state.values()
-        return [tensor for state in states for name, tensor in state.items() if name != STEP_COUNTER]
+        """The optimizer's, but for numbers."""
+        return [tensor for tensor in self._states if tensor.ndim]
 
     @property
     def uncounted(self) -> list[Tensor]:
-        """Its step counters."""
-        return [state[STEP_COUNTER] for state in self.optimizer.state.values() if STEP_COUNTER in state]
+        """Its step counters and other numbers: tensors without axes, on the host."""
+        return [tensor for tensor in self._states if not tensor.ndim]
+
+    @property
+    def _states(self) -> list[Tensor]:
+        states = self.optimizer.state.values()
+        return [each for state in states for each in state.values() if isinstance(each, Tensor)]
 
     def forward(self) -> Tensor:
         """The loss."""
-        loss: Tensor = self.criterion(self.module(self.x), self.labels)
-        return loss
+        with torch.autocast(self.x.device.type, self.autocast) if self.autocast else nullcontext():
+            loss: Tensor = self.criterion(self.module(self.x), self.labels)
+            return loss if self.accumulate == 1 else loss / self.accumulate
 
     def backward(self, y: Tensor) -> object:
         """Into the parameters' own gradients."""
@@ -237,6 +239,13 @@ class TrainingStep(Call):
 
     def optimize(self) -> None:
         self.optimizer.step()
+
+    def run(self) -> object:
+        for _ in range(self.accumulate):
+            loss = self.forward()
+            self.backward(loss)
+        self.optimize()
+        return loss
 
     def reset(self) -> None:
         super().reset()

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from lipcost.costmodel.networks.optimizers import Make
 
 from .flops import by_figure, count_phases, traced_macs
 from .live import Event, storage_bytes
@@ -64,10 +68,13 @@ def measure_step(
     net: nn.Module,
     x: Tensor,
     labels: Tensor,
-    optimizer: str = "sgd-momentum",
+    optimizer: str | Make = "sgd-momentum",
     *,
     weight_decay: bool = False,
     foreach: bool = False,
+    fused: bool = False,
+    accumulate: int = 1,
+    autocast: torch.dtype | None = None,
     first: bool = False,
 ) -> StepMeasurement:
     """Measure one training step on the CPU, by means that know nothing of any formula.
@@ -77,10 +84,10 @@ def measure_step(
 
         loss = criterion(net(x), labels); loss.backward(); optimizer.step()
 
-    in plain eager, with ``lipcost.layers.MarginCrossEntropy()``; the gradients are kept, and where x requires grad its
+    (with ``accumulate=n`` the first two n times, of a loss divided by n) in plain eager, with ``lipcost.layers.MarginCrossEntropy()``; the gradients are kept, and where x requires grad its
     own too, which is in no figure but the peaks. A parameter that the loss does not reach, or that requires no grad,
     has neither gradient nor state. The base of the peaks is x, labels, parameters, buffers, caches and the optimizer's
-    state. Adam's step counters, 0-dim tensors on the host, and their updates are in no figure. The instruments are
+    state. An optimizer's step counters and the like, 0-dim tensors on the host, and their updates are in no figure. The instruments are
     those of
     :func:`lipcost.validate.measure_memory` and :func:`lipcost.validate.measure_flops`; the latter's run under a
     dispatch mode, where gradients that meet are added out of place.
@@ -89,9 +96,12 @@ def measure_step(
         net: gives scores (b, classes); it is copied and left as it is, and so is its mode.
         x: its input (b, …), on the CPU.
         labels: the right classes (b,), int64, on the CPU.
-        optimizer: "sgd", "sgd-momentum", "adam" or "adamw", of torch.optim.
-        weight_decay: whether it has one.
-        foreach: whether it treats all parameters by one operator, as it does on a GPU by default.
+        optimizer: one of lipcost.costmodel.OPTIMIZERS, or what makes one of the parameters.
+        weight_decay: whether a named one has one.
+        foreach: whether a named one treats all parameters by one operator, as it does on a GPU by default.
+        fused: whether it does so by a single operator.
+        accumulate: how many batches are taken before the optimizer's step.
+        autocast: the type in which forward and loss compute under torch.autocast, None for full precision.
         first: whether to measure the first step of ``net`` as it is: nothing warms up, and each measurement is of
             another copy. The optimizer's state is then made in the step.
 
@@ -115,7 +125,9 @@ def measure_step(
         (24, 24, 0)
     """
     make = FirstStep if first else TrainingStep
-    step = make(*_copies(net, x, labels), optimizer, weight_decay=weight_decay, foreach=foreach)
+    form = "fused" if fused else "foreach" if foreach else "single"
+    how: dict[str, Any] = {"form": form, "accumulate": accumulate, "autocast": autocast}
+    step = make(*_copies(net, x, labels), optimizer, weight_decay=weight_decay, **how)
     memory, counts = Memory(step).figures(), by_figure(count_phases(step))
     return StepMeasurement(
         **memory,
@@ -148,7 +160,8 @@ def trace_step_events(
         >>> trace_step_events(torch.nn.Linear(4, 3), torch.ones(2, 4), torch.tensor([0, 2]))[0]
         ('aten.addmm.default', 24)
     """
-    step = TrainingStep(*_copies(net, x, labels), optimizer, weight_decay=weight_decay, foreach=foreach)
+    form = "foreach" if foreach else "single"
+    step = TrainingStep(*_copies(net, x, labels), optimizer, weight_decay=weight_decay, form=form)
     return Memory(step).track()[1]
 
 

@@ -17,7 +17,7 @@ from .activations import log_softmax, logsigmoid
 from .arithmetic import add, div, mul, neg, sub
 from .comparisons import bitwise_not, clamp_min, eq, lt, masked_fill_, ne, where
 from .copies import clone, contiguous
-from .elementary import absolute, exp, log
+from .elementary import exp, log
 from .factories import filled
 from .formulas import Term, differentiable, expressed
 from .kernels import broadcast, fits, pointwise, strides_for

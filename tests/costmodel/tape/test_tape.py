@@ -112,7 +112,7 @@ def test_a_broadcast_gradient_is_summed(tape: Tape) -> None:
 def test_a_convolution_by_hand(tape: Tape) -> None:
     """5·4·4 outputs of 2·3·3 products each, as many for each gradient."""
     x, w = given(tape, 1, 2, 4, 4).require_grad(), given(tape, 5, 2, 3, 3).require_grad()
-    y = F.conv2d(x, w, padding=1)
+    y: Any = F.conv2d(x, w, padding=1)
     gradients = run_backward([y], [given(tape, 1, 5, 4, 4)])
     assert {t.sizes for t in gradients.values()} == {(1, 2, 4, 4), (5, 2, 3, 3)}
     macs = 5 * 4 * 4 * 2 * 3 * 3
@@ -157,7 +157,7 @@ class Both(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Changes what it has."""
-        self.seen.add_(x)
+        self.get_buffer("seen").add_(x)
         self.calls = getattr(self, "calls", 0) + 1
         return x * self.weight * self.constant
 
@@ -259,8 +259,8 @@ def test_an_unknown_function_is_named_with_its_module_and_line() -> None:
 
 
 def test_a_method_that_is_unknown(tape: Tape) -> None:
-    with pytest.raises(UnruledFunction, match=r"no rule for torch\.Tensor\.erfinv"):
-        given(tape, 10).erfinv()
+    with pytest.raises(UnruledFunction, match=r"no rule for torch\.Tensor\.geqrf"):
+        given(tape, 10).geqrf()
     with pytest.raises(AttributeError, match="no attribute 'socks'"):
         given(tape, 10).socks  # noqa: B018
 
@@ -275,10 +275,13 @@ def test_a_value_is_refused(tape: Tape) -> None:
 def test_a_rule_of_one_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
     from lipcost.costmodel.tape.rules.pointwise import unary  # noqa: PLC0415
 
+    def derivative(g: Any, x: Any, y: Any) -> Any:
+        return g * x
+
     monkeypatch.setattr(RULES, "_index", dict(RULES))
     assert torch.special.bessel_j0 not in RULES
     known = len(RULES)
-    RULES.register(torch.special.bessel_j0, lambda x: unary("bessel_j0", x, lambda g, x, y: g * x))
+    RULES.register(torch.special.bessel_j0, lambda x: unary("bessel_j0", x, derivative))
     assert torch.special.bessel_j0 in RULES
     assert len(RULES) == known + 1
     tape, net = Tape(), nn.Sequential(Unruled())

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lipcost.layers import LAYERS
+from lipcost.layers import LAYERS, LipschitzConv2d
 from lipcost.validate import measure_flops
 from lipcost.validate.measure.flops import DispatchCounter
 
@@ -23,7 +23,7 @@ CASES = [
 ]
 
 
-def build(case):
+def build(case) -> tuple[LipschitzConv2d, Tensor]:
     name, c_in, c_out, k, s, b = case
     return LAYERS[name](c_in, c_out, k, bias=k < 5), torch.rand(b, c_in, s, s)
 
@@ -37,7 +37,7 @@ def count(function, *inputs: Tensor) -> DispatchCounter:
 @pytest.mark.parametrize("mode", ["train", "inference"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_fvcore_and_dispatcher_agree(case, mode):
-    m = measure_flops(*build(case), mode)
+    m = measure_flops(*build(case), mode=mode)
     assert m.fvcore_macs == m.macs_forward > 0
     assert m.unsupported == ()
     assert all(m.flops_forward[kind] == 2 * macs for kind, macs in m.fvcore_by_class.items())
@@ -226,4 +226,4 @@ def test_unknown_operators_are_named():
 
 def test_unknown_mode():
     with pytest.raises(ValueError, match="got 'eval'"):
-        measure_flops(nn.Identity(), torch.ones(3), "eval")
+        measure_flops(nn.Identity(), torch.ones(3), "eval")  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lipcost.layers import LAYERS, StandardConv2d
+from lipcost.layers import LAYERS, LipschitzConv2d, StandardConv2d
 from lipcost.layers.methods.families.spectral import SpectralConv2d
 from lipcost.validate import measure_memory
 from lipcost.validate.measure.memory import trace_events
@@ -55,7 +55,7 @@ CASES = [
 ]
 
 
-def build(case):
+def build(case) -> tuple[LipschitzConv2d, Tensor]:
     name, c_in, c_out, k, s, b = case
     return LAYERS[name](c_in, c_out, k, bias=k < 5), torch.rand(b, c_in, s, s)
 
@@ -132,7 +132,7 @@ def test_circular_padding_is_saved():
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_inference_peaks_agree(case):
-    m = measure_memory(*build(case), "inference")
+    m = measure_memory(*build(case), mode="inference")
     assert m.tracker_peak_bytes == m.profiler_peak_bytes
     assert m.saved_bytes == 0
     assert (m.cache_bytes == 0) == case[0].startswith("standard")
@@ -208,6 +208,6 @@ def test_bytes_scale_with_the_type(dtype):
 
 def test_bad_arguments():
     with pytest.raises(ValueError, match="train, inference, got 'eval'"):
-        measure_memory(Mul(), torch.ones(N), "eval")
+        measure_memory(Mul(), torch.ones(N), "eval")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"x must be a tensor on the CPU, got torch\.float32 on meta"):
         measure_memory(Mul(), torch.ones(N, device="meta"))

@@ -1,5 +1,7 @@
 """The one protocol of a call: its phases, what it starts from, and what has no gradient."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -40,7 +42,8 @@ class Constant(nn.Module):
 def test_integers_get_no_gradient() -> None:
     x = torch.ones(2, 4, dtype=torch.int64)
     call = LayerCall(FromIntegers(), x)
-    weight, bias = call.run()
+    gradients: Any = call.run()
+    weight, bias = gradients
     assert (weight.shape, bias.shape) == ((3, 4), (3,))
     flops, memory = measure_flops(FromIntegers(), x), measure_memory(FromIntegers(), x)
     assert (flops.macs_forward, flops.macs_backward) == (24, 24)  # the gradient of the weight alone
@@ -53,7 +56,8 @@ def test_integers_get_no_gradient() -> None:
 
 def test_a_parameter_that_the_output_does_not_reach_has_no_gradient() -> None:
     x = torch.ones(2, 4)
-    used, of_weight, of_unused = LayerCall(Unused(), x).run()
+    gradients: Any = LayerCall(Unused(), x).run()
+    used, of_weight, of_unused = gradients
     assert used.shape == (2, 4) and of_weight.shape == (3, 4) and of_unused is None
     plain = measure_memory(nn.Linear(4, 3, bias=False), x)
     memory = measure_memory(Unused(), x)
@@ -77,7 +81,7 @@ def test_copies_are_measured() -> None:
     call = LayerCall.of_copy(layer, x)
     call.run()
     assert call.module.training and not layer.training
-    assert layer.num_batches_tracked == 0 < call.module.num_batches_tracked
+    assert layer.get_buffer("num_batches_tracked") == 0 < call.module.get_buffer("num_batches_tracked")
     assert not x.requires_grad and call.x.requires_grad
 
 
