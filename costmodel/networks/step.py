@@ -55,10 +55,10 @@ class Step:
             loss = self._loss(session, labels)
             loss.backward()
         with on_host(tape), torch.no_grad():
-            optimizer = self.optimizer(parameters)
             tape.phase, tape.part = "optimizer", "input"
-            if not self.first:
-                with tape.beforehand():
+            with tape.beforehand():
+                optimizer = self.optimizer(parameters)
+                if not self.first:
                     optimizer.step()
             optimizer.step()
         session.gradients = [p.grad for p in parameters if p.grad is not None]

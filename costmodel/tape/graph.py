@@ -90,16 +90,6 @@ def saved_storages(tape: Tape) -> set[Storage]:
     return {each.memory for each in kept if type(each) is Tensor}
 
 
-def backward_from(roots: Sequence[Tensor], gradients: Sequence[Tensor], keep: bool = False) -> dict[Node, Tensor]:
-    """Run the backward pass as ``torch.autograd.backward`` does: each gradient ends in its leaf's ``grad``."""
-    tape = roots[0].tape
-    phase, part = tape.phase, tape.part
-    try:
-        return run_backward(roots, gradients, accumulate=True, keep=keep)
-    finally:
-        tape.phase, tape.part = phase, part
-
-
 def run_backward(
     roots: Sequence[Tensor], gradients: Sequence[Tensor], accumulate: bool = False, keep: bool = False
 ) -> dict[Node, Tensor]:
@@ -124,7 +114,7 @@ def run_backward(
             if node.backward is None:
                 of_leaf = own.pop()
                 if of_leaf is not None and accumulate:
-                    _keep(tape, node, of_leaf)
+                    _keep(node, of_leaf)
                 elif of_leaf is not None:
                     results[node] = of_leaf
                 del of_leaf
@@ -153,14 +143,12 @@ def _start(tape: Tape, roots: Sequence[Tensor], gradients: Sequence[Tensor]) -> 
     return waiting, arrived, [(-node.order, id(node), node) for node in arrived if not waiting.get(node)]
 
 
-def _keep(tape: Tape, node: Node, gradient: Tensor) -> None:
+def _keep(node: Node, gradient: Tensor) -> None:
     """Add a gradient to its leaf's: the first as it is, in the leaf's layout."""
     if node.grad is None:
         node.grad = gradient.in_layout(node.strides)
-    elif tape.in_place:
-        node.grad.add_(gradient)
     else:
-        node.grad = node.grad + gradient
+        node.grad.add_(gradient)
 
 
 def _run(node: Node, gradients: list[Tensor | None], keep: bool) -> list[Tensor | None]:

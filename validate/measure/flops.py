@@ -109,10 +109,11 @@ def count_phases(call: Call) -> dict[str, DispatchCounter]:
     """
     call.reset()
     forward, backward, optimizer = (DispatchCounter(call.uncounted) for _ in range(3))
-    with forward:
-        y = call.forward()
-    with backward:
-        kept = call.backward(y)
+    for _ in range(call.accumulate):
+        with forward:
+            y = call.forward()
+        with backward:
+            kept = call.backward(y)
     with optimizer:
         call.optimize()
     del y, kept

@@ -20,6 +20,9 @@ from .live import storage_bytes
 
 Mode = Literal["train", "inference"]
 
+STEP_COUNTER = "step"  # its key in Adam's state: a 0-dim tensor on the host for each parameter
+
+
 class Call(ABC):
     """A call that can be run again and again, each time from the same state: after :meth:`reset`.
 
@@ -29,11 +32,13 @@ class Call(ABC):
         module: what is called.
         inputs: what it is called with.
         training: whether gradients are wanted.
+        accumulate: how many forward and backward passes it has.
     """
 
     module: nn.Module
     inputs: Sequence[Tensor]
     training: bool
+    accumulate = 1
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -88,8 +93,9 @@ class Call(ABC):
 
     def run(self) -> object:
         """The call itself; what it returns must be kept alive while measuring."""
-        y = self.forward()
-        gradients = self.backward(y)
+        for _ in range(self.accumulate):
+            y = self.forward()
+            gradients = self.backward(y)
         self.optimize()
         return y if gradients is None else gradients
 
@@ -239,13 +245,6 @@ class TrainingStep(Call):
 
     def optimize(self) -> None:
         self.optimizer.step()
-
-    def run(self) -> object:
-        for _ in range(self.accumulate):
-            loss = self.forward()
-            self.backward(loss)
-        self.optimize()
-        return loss
 
     def reset(self) -> None:
         super().reset()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import refused
-from ..graph import backward_from
+from ..graph import run_backward
 from ..table import rule
 from ..tensor import Tensor
 from .factories import filled
@@ -25,11 +25,16 @@ def backward(
     given = given if len(given) == len(roots) else [None] * len(roots)
     if any(root.edge is None for root in roots):
         raise RuntimeError("what is differentiated asks for no gradient")
-    ones = [
-        filled("ones_like", x.tape, x.sizes, x.dtype) if g is None else g for x, g in zip(roots, given, strict=True)
-    ]
-    del given
-    backward_from(roots, ones, bool(retain_graph))
+    tape = roots[0].tape
+    phase, part = tape.phase, tape.part
+    tape.phase = "backward"
+    pairs = zip(roots, given, strict=True)
+    first = [filled("ones_like", tape, x.sizes, x.dtype) if g is None else g for x, g in pairs]
+    del given, pairs
+    try:
+        run_backward(roots, first, accumulate=True, keep=bool(retain_graph))
+    finally:
+        tape.phase, tape.part = phase, part
 
 
 @rule("Tensor.backward")
