@@ -12,6 +12,7 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 from fvcore.nn.jit_handles import conv_flop_count, conv_flop_jit, get_shape
 from torch import Tensor, nn
+from torch.utils.checkpoint import CheckpointFunction
 
 # Operators of a traced forward without a MAC; fvcore knows more of them (views, relu, copies).
 ZERO_MACS = (
@@ -636,7 +637,7 @@ def _plain_functions() -> Iterator[None]:
     original = function.__dict__["apply"]
 
     def apply(cls: Any, *args: Any) -> Any:
-        if cls.__module__.startswith("torch."):
+        if cls.__module__.startswith("torch.") and cls is not CheckpointFunction:
             return original.__get__(None, cls)(*args)
         if cls.setup_context is not function.setup_context:
             return cls.forward(*args)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from .protocol import Call
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
 MEASURED = "lipcost: the measured call"
+GENERATOR = "lipcost: a random generator's state"  # on the host: a checkpoint keeps it, no figure has it
 WRAPPED_SCALAR_BYTES = 16  # one complex128, the largest Python scalar that torch wraps in a tensor
 
 
@@ -49,12 +51,27 @@ def profiled_peaks(call: Call, replaces: bool = True) -> Peaks:
             call.run()
             call.reset()
         before = {storage.data_ptr() for storage in storages(call.base)}
-        with record_function(MEASURED):
+        with record_function(MEASURED), _generators_marked():
             result = call.run()
     del result
     kineto = profiler.profiler and profiler.profiler.kineto_results
     events = [event for event in kineto.experimental_event_tree() if event.name == MEASURED]
     return _peaks(allocations(events), before)
+
+
+@contextmanager
+def _generators_marked() -> Iterator[None]:
+    original = torch.get_rng_state
+
+    def marked() -> torch.Tensor:
+        with record_function(GENERATOR):
+            return original()
+
+    torch.get_rng_state = marked
+    try:
+        yield
+    finally:
+        torch.get_rng_state = original
 
 
 Allocation = tuple[int, int, int | None]  # address, bytes (negative: freed), the operator call that was running
@@ -63,6 +80,8 @@ Allocation = tuple[int, int, int | None]  # address, bytes (negative: freed), th
 def allocations(events: Iterable[Any], operator: int | None = None) -> Iterator[Allocation]:
     """The allocator's events below ``events``, in time order."""
     for event in events:
+        if event.name == GENERATOR:
+            continue
         if event.tag.name == "Allocation":
             yield event.extra_fields.ptr, event.extra_fields.alloc_size, operator
         elif operator is None and _is_operator(event.name) and not _calls_itself(event):
