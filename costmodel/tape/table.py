@@ -15,6 +15,7 @@ from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .autocast import treated
 from .errors import refused, unruled
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class Rules(Mapping[Any, Rule]):
             factory: whether the function makes tensors of nothing but sizes.
         """
 
-        def add(rule: Declared) -> Declared:
+        def add(declared: Declared) -> Declared:
+            rule: Any = treated(declared, names)
             for name in names:
                 if name in self._named:
                     raise ValueError(f"{name} has a rule already")
@@ -70,7 +72,7 @@ class Rules(Mapping[Any, Rule]):
                     self._attributes.add(name)
             if factory:
                 self.factories.add(rule)
-            return rule
+            return rule  # type: ignore[no-any-return]
 
         return add
 

@@ -85,6 +85,7 @@ class Tape:
         graph: those that are alive.
         kept: weak references to tensors that torch's own code keeps as a graph does.
         hooks: on what graphs keep, as pairs of pack and unpack, the innermost last.
+        copies: of parameters, which autocast made.
         host: whether tensors without axes are numbers of the program's, with values, and in no figure.
         passes: the backward passes that run, the innermost last: a number, and whether gradients end in ``grad``.
     """
@@ -107,6 +108,7 @@ class Tape:
         self.kept: list[Callable[[], Any]] = []
         self.hooks: list[tuple[Callable[[Any], Any], Callable[[Any], Any]]] = []
         self.passes: list[tuple[int, bool]] = []
+        self.copies: dict[Any, Any] = {}
         self.host = False
         self._nbytes: dict[tuple[Shape, int], Size] = {}
 

@@ -20,7 +20,8 @@ from .live import storage_bytes
 
 Mode = Literal["train", "inference"]
 
-STEP_COUNTER = "step"  # its key in Adam's state: a 0-dim tensor on the host for each parameter
+STEP_COUNTER = "step"  # its key in Adam's state
+NUMBERS = (STEP_COUNTER, "mu_product")  # of an optimizer's state: tensors without axes on the host, for each parameter
 
 
 class Call(ABC):
@@ -220,17 +221,17 @@ class TrainingStep(Call):
     @property
     def state(self) -> list[Tensor]:
         """The optimizer's, but for numbers."""
-        return [tensor for tensor in self._states if tensor.ndim]
+        return [tensor for name, tensor in self._states if name not in NUMBERS]
 
     @property
     def uncounted(self) -> list[Tensor]:
-        """Its step counters and other numbers: tensors without axes, on the host."""
-        return [tensor for tensor in self._states if not tensor.ndim]
+        """Its step counters and other numbers."""
+        return [tensor for name, tensor in self._states if name in NUMBERS]
 
     @property
-    def _states(self) -> list[Tensor]:
+    def _states(self) -> list[tuple[str, Tensor]]:
         states = self.optimizer.state.values()
-        return [each for state in states for each in state.values() if isinstance(each, Tensor)]
+        return [each for state in states for each in state.items() if isinstance(each[1], Tensor)]
 
     def forward(self) -> Tensor:
         """The loss."""
