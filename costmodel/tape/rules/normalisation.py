@@ -18,6 +18,7 @@ from ..sizes import fit, multiple
 from ..table import rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
+from ..versions import since
 from .copies import contiguous, to
 from .indexing import written
 from .kernels import image_strides, in_place, moved, reduced
@@ -57,7 +58,7 @@ def _normalised(
         own = saved[0]
         assert own is not None
         like_x = image_strides(own, own.sizes) if channels_last else None
-        if name == "native_group_norm":
+        if name == "native_group_norm" and not since(2, 14):
             g = contiguous(g, memory_format=layout.format_of(own.hints, own.strides))
         gradients = [
             g.new(shape, dtype) if need else None for shape, dtype, need in zip(shapes, dtypes, needs, strict=True)
@@ -169,7 +170,7 @@ def group_norm(
     multiple(x.sizes[1], num_groups, "channels of group_norm")
     _several(x, num_groups)
     _check((x.sizes[1],), weight, bias)
-    if image_strides(x, x.sizes) is None:
+    if image_strides(x, x.sizes) is None and not since(2, 14):
         x = contiguous(x)
     sizes = (x.sizes[0], num_groups)
     statistics = [x.new(sizes, None if weight is None else weight.dtype) for _ in range(2)]
