@@ -134,7 +134,7 @@ def _repeated(x: Tensor, times: Size) -> Tensor:
     """x (c) for each of a batch."""
     (channels,) = x.sizes
     out = moved("repeat", [x], (times * channels,))
-    attach([out], [x], [], lambda _, g: [g.view(times, channels).sum(0)])
+    attach([out], [x], [], lambda _, g: [view(g, (times, channels)).sum(0)])
     return out
 
 
@@ -272,4 +272,5 @@ def norm_except_dim(v: Any, pow: int = 2, dim: int = 0) -> Tensor:
         return transpose(norm_except_dim(transpose(v, 0, dim), pow, 0), 0, dim)
     kept = tuple(size if axis == dim else 1 for axis, size in enumerate(v.sizes))
     rows = (v.sizes[0], -1) if dim == 0 else (-1, v.sizes[dim])
-    return contiguous(v).view(rows).norm(pow, 1 if dim == 0 else 0).view(kept)  # type: ignore[no-any-return]
+    matrix: Any = view(contiguous(v), rows)
+    return view(matrix.norm(pow, 1 if dim == 0 else 0), kept)
