@@ -194,6 +194,8 @@ def _by_one_dnn(x: Tensor, weight: Tensor, geometry: Geometry) -> bool:
     Source: use_mkldnn and convolution_backward in aten/src/ATen/native/Convolution.cpp.
     """
     stride, _, dilation, transposed, extra, groups = geometry
+    if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):  # type: ignore[no-untyped-call]
+        return False
     if transposed and any(more >= step for more, step in zip(extra, stride, strict=True)):
         return False
     if x.dtype in _SUPPORTED:
@@ -292,7 +294,7 @@ def _positions(sides: Sides, kernel: Sides, dilation: Any, padding: Any, stride:
 def _summed(columns: Tensor, sizes: Shape) -> Tensor:
     """Images out of columns; torch resizes a tensor like the columns to them, so that its memory never gets smaller."""
     tape, dtype = columns.tape, columns.dtype
-    larger = max((columns.sizes, sizes), key=lambda shape: tape.hint(prod(shape)))
+    larger = columns.sizes if tape.holds(columns.elements > prod(sizes)) else sizes
     out = Tensor(tape, sizes, dtype, tape.allocate(tape.nbytes(larger, dtype.itemsize)))
     columns.tape.kernel("col2im", "pointwise", [columns, out], flops=columns.elements)
     return out

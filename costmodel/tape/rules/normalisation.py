@@ -18,6 +18,7 @@ from ..sizes import fit, multiple
 from ..table import rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
+from ..versions import since
 from .copies import contiguous, to
 from .indexing import written
 from .kernels import image_strides, in_place, moved, reduced
@@ -57,7 +58,7 @@ def _normalised(
         own = saved[0]
         assert own is not None
         like_x = image_strides(own, own.sizes) if channels_last else None
-        if name == "native_group_norm":
+        if name == "native_group_norm" and not since(2, 14):
             g = contiguous(g, memory_format=layout.format_of(own.hints, own.strides))
         gradients = [
             g.new(shape, dtype) if need else None for shape, dtype, need in zip(shapes, dtypes, needs, strict=True)
@@ -133,7 +134,7 @@ def _repeated(x: Tensor, times: Size) -> Tensor:
     """x (c) for each of a batch."""
     (channels,) = x.sizes
     out = moved("repeat", [x], (times * channels,))
-    attach([out], [x], [], lambda _, g: [g.view(times, channels).sum(0)])
+    attach([out], [x], [], lambda _, g: [view(g, (times, channels)).sum(0)])
     return out
 
 
@@ -169,7 +170,7 @@ def group_norm(
     multiple(x.sizes[1], num_groups, "channels of group_norm")
     _several(x, num_groups)
     _check((x.sizes[1],), weight, bias)
-    if image_strides(x, x.sizes) is None:
+    if image_strides(x, x.sizes) is None and not since(2, 14):
         x = contiguous(x)
     sizes = (x.sizes[0], num_groups)
     statistics = [x.new(sizes, None if weight is None else weight.dtype) for _ in range(2)]
@@ -271,4 +272,5 @@ def norm_except_dim(v: Any, pow: int = 2, dim: int = 0) -> Tensor:
         return transpose(norm_except_dim(transpose(v, 0, dim), pow, 0), 0, dim)
     kept = tuple(size if axis == dim else 1 for axis, size in enumerate(v.sizes))
     rows = (v.sizes[0], -1) if dim == 0 else (-1, v.sizes[dim])
-    return contiguous(v).view(rows).norm(pow, 1 if dim == 0 else 0).view(kept)  # type: ignore[no-any-return]
+    matrix: Any = view(contiguous(v), rows)
+    return view(matrix.norm(pow, 1 if dim == 0 else 0), kept)

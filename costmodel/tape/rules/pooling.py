@@ -15,13 +15,14 @@ from ..sizes import fit
 from ..table import rule
 from ..tape import Shape, Size, Storage, pinned
 from ..tensor import Tensor
+from ..versions import since
 from .convolution import _each
 from .copies import contiguous
 from .factories import filled, zeros_like
 from .kernels import image_strides, moved
 from .pointwise import unary
 from .reductions import mean
-from .views import squeeze, unsqueeze, view
+from .views import reshape, squeeze, unsqueeze, view
 
 NAMES = "torch.nn.functional"
 PLAIN = {  # kernels whose results lie without gaps, the last axis innermost, however their inputs lie
@@ -182,7 +183,9 @@ def _unpooled(name: str, x: Tensor, indices: Tensor, sides: Shape) -> Tensor:
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
         places = view(saved[0], (*lead, -1))
-        flat = view(contiguous(g, memory_format=layout.format_of(saved[0].hints, saved[0].strides)), (*lead, -1))
+        if not since(2, 14):
+            g = contiguous(g, memory_format=layout.format_of(saved[0].hints, saved[0].strides))
+        flat = reshape(g, (*lead, -1))
         return [view(moved("gather", [flat, places], places.sizes, g.dtype), sizes)]
 
     attach([out], [x], [indices], backward)
@@ -288,9 +291,9 @@ def _powers(count: int) -> None:
     @rule(f"{NAMES}.lp_pool{count}d")
     def pool(input: Any, norm_type: Any, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
         """The p-norm of each part, by the mean of the powers."""
-        if norm_type == inf:
+        if norm_type == inf and since(2, 13):
             return maximum(input.abs(), kernel_size, stride, 0, 1, ceil_mode)  # type: ignore[no-any-return]
-        if norm_type == -inf:
+        if norm_type == -inf and since(2, 13):
             return -maximum(-input.abs(), kernel_size, stride, 0, 1, ceil_mode)  # type: ignore[no-any-return]
         out = average(input.pow(norm_type), kernel_size, stride, 0, ceil_mode)
         return (_sign(out) * out.abs().relu()).mul(prod(_each(kernel_size, count))).pow(1.0 / norm_type)  # type: ignore[no-any-return]

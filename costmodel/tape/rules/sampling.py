@@ -13,6 +13,8 @@ from ..table import rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
 from .factories import filled
+from .linalg import bmm
+from .views import reshape, transpose, view
 
 
 @rule("torch.nn.functional.grid_sample", "torch.grid_sampler")
@@ -50,10 +52,10 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
     out = theta.new((b, *sides, count))
     theta.tape.kernel("affine_grid_generator", "pointwise", [theta, out], flops=out.elements)
 
-    def backward(_: object, g: Any) -> list[Tensor]:
-        pixels: Any = _pixels(g, (b, *sides, count + 1), bool(align_corners))
-        rows = pixels.view(b, prod(sides), count + 1).transpose(1, 2)
-        return [rows.bmm(g.reshape(b, prod(sides), count)).transpose(1, 2)]
+    def backward(_: object, g: Tensor) -> list[Tensor]:
+        pixels = _pixels(g, (b, *sides, count + 1), bool(align_corners))
+        rows = transpose(view(pixels, (b, prod(sides), count + 1)), 1, 2)
+        return [transpose(bmm(rows, reshape(g, (b, prod(sides), count))), 1, 2)]
 
     attach([out], [theta], [], backward)
     return out

@@ -241,3 +241,12 @@ def test_a_module_is_what_torch_does(make: Callable[[], nn.Module], shape: tuple
 def test_what_is_refused(make: Callable[[], nn.Module], shape: tuple[int, ...], dtype: torch.dtype, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         predicted(make(), shape, "train", dtype)
+
+
+@pytest.mark.parametrize("case", [
+    Case(lambda x, w, b: F.conv2d(x, w.detach(), b) * w.sum(), parameters=((5, 4, 3, 3), (5,))),
+    Case(lambda x, w: F.conv3d(innermost(x), w), BLOCKS, ((5, 4, 3, 3, 3),)),
+], ids=["of which the bias is trained", "of volumes"])  # fmt: skip
+def test_a_convolution_without_one_dnn(case: Case) -> None:
+    with torch.backends.mkldnn.flags(enabled=False):
+        check(None, case, "plain")
