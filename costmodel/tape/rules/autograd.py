@@ -42,4 +42,7 @@ def tensor_backward(
     x: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False,
     inputs: Any = None,
 ) -> None:  # fmt: skip
-    backward(x, gradient, retain_graph, create_graph, None, inputs)
+    from ..run import Door  # noqa: PLC0415  (it reads the rules)
+
+    with Door():  # a mode is left while a function that it met runs: what functions make in their backward is met too
+        backward(x, gradient, retain_graph, create_graph, None, inputs)
