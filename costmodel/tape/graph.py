@@ -50,7 +50,7 @@ def attach(
         inputs=[tensor.edge for tensor in inputs],
         shapes=[tensor.sizes for tensor in inputs],
         dtypes=[tensor.dtype for tensor in inputs],
-        saved=_kept(tape, saved, outputs),
+        saved=_kept(tape, saved, outputs, context is not None),
         part=tape.part,
         outputs=len(outputs),
         context=context,
@@ -61,16 +61,22 @@ def attach(
         tensor.edge = (node, index)
 
 
-def _kept(tape: Tape, saved: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> tuple[Any, ...]:
+def _kept(
+    tape: Tape, saved: Sequence[Tensor | None], outputs: Sequence[Tensor], afterwards: bool
+) -> tuple[Any, ...]:
     """What a node keeps: the tensors, or what the innermost hook on saved tensors makes of them.
 
-    Torch packs inputs before an operation runs, and its outputs afterwards. A checkpoint's recomputation ends at the
-    last tensor that it needs, which may be such an input: then the operation has not run.
+    Torch packs inputs before an operation runs, its outputs afterwards, and all that an autograd Function keeps. A
+    checkpoint's recomputation ends at the last tensor that it needs, which may be such an input: then the operation
+    has not run.
     """
     if not tape.hooks:
         return tuple([None if tensor is None else tensor.alias() for tensor in saved])
     pack, unpack = tape.hooks[-1]
-    made = [tensor is not None and any(tensor is output for output in outputs) for tensor in saved]
+    made = [
+        tensor is not None and (afterwards or tensor.memory in tape.written or any(tensor is out for out in outputs))
+        for tensor in saved
+    ]
     kept: list[Any] = [None] * len(saved)
     for late in (False, True):
         for i, tensor in enumerate(saved):
@@ -79,7 +85,7 @@ def _kept(tape: Tape, saved: Sequence[Tensor | None], outputs: Sequence[Tensor])
                     kept[i] = Packed(pack(tensor.alias()), unpack)
                 except Exception:
                     if not late:
-                        tape.undo([output.memory for output in outputs])
+                        tape.undo()
                     raise
     return tuple(kept)
 

@@ -86,6 +86,7 @@ class Tape:
         kept: weak references to tensors that torch's own code keeps as a graph does.
         hooks: on what graphs keep, as pairs of pack and unpack, the innermost last.
         copies: of parameters, which autocast made.
+        written: the storages that were made for the last kernel.
         host: whether tensors without axes are numbers of the program's, with values, and in no figure.
         passes: the backward passes that run, the innermost last: a number, and whether gradients end in ``grad``.
     """
@@ -109,6 +110,8 @@ class Tape:
         self.hooks: list[tuple[Callable[[Any], Any], Callable[[Any], Any]]] = []
         self.passes: list[tuple[int, bool]] = []
         self.copies: dict[Any, Any] = {}
+        self.written: list[Storage] = []
+        self._made: list[Storage] = []
         self.host = False
         self._nbytes: dict[tuple[Shape, int], Size] = {}
 
@@ -142,16 +145,17 @@ class Tape:
         """A new storage."""
         storage = Storage(nbytes, self.part)
         self.events.append((1, storage))
+        self._made.append(storage)
         return storage
 
     def release(self, storage: Storage) -> None:
         """Called when the last tensor of ``storage`` is gone."""
         self.events.append((-1, storage))
 
-    def undo(self, storages: Sequence[Storage]) -> None:
-        """Forget the last kernel and what it wrote."""
+    def undo(self) -> None:
+        """Forget the last kernel and what was made for it."""
         self.operations.pop()
-        for storage in storages:
+        for storage in self.written:
             self.events.remove((1, storage))
             pinned(storage)
 
@@ -200,4 +204,5 @@ class Tape:
             variant = "complex"
         flops = 2 * macs if flops is None else flops
         moved = tuple([tensor.nbytes for tensor in tensors])  # summed when it is asked for: symbols add slowly
+        self.written, self._made = self._made, []
         self.operations.append(Operation(name, cls, self.phase, self.part, macs, flops, moved, variant, steps))
