@@ -10,11 +10,11 @@ from ..errors import refused
 from ..table import rule
 from ..tape import DType
 from ..tensor import Tensor
+from .arithmetic import mul
 from .copies import to
 from .factories import filled
 from .formulas import Formulas, Term, differentiable, elementwise, function
 from .kernels import Operand, broadcast, pointwise, promoted
-from .arithmetic import mul
 
 # Truths, which have no gradient.
 
@@ -101,7 +101,7 @@ def where(condition: Tensor, x: Operand = None, y: Operand = None) -> Tensor:
     if type(x) is not Tensor or type(y) is not Tensor:
         dtype = _common(x, y)
         x, y = (to(each, dtype) if type(each) is Tensor else _constant(condition, dtype) for each in (x, y))
-    formulas = {
+    formulas: Formulas = {
         "self": lambda grad, condition: grad.where(condition, 0),
         "other": lambda grad, condition: condition.by(where, 0, grad),
     }
@@ -152,7 +152,7 @@ def _check_value(value: Operand) -> None:
 @function("clamp", "clip")
 def clamp(x: Tensor, min: Operand = None, max: Operand = None, **how: Any) -> Tensor:
     bounds = {"min": min, "max": max}
-    formulas = {"self": _inside, "min max": _outside}
+    formulas: Formulas = {"self": _inside, "min max": _outside}
     operands = {"self": x, **bounds}
     dtype = promoted([each for each in operands.values() if each is not None])
     return elementwise("clamp", operands, formulas, dtype=dtype, **how)
@@ -186,12 +186,13 @@ def _outside(grad: Term, self: Term, min: Any, max: Any, wanted: list[bool]) -> 
 
 def _joined(truth: Term, name: str, other: Term) -> Term:
     """In place, but under a dispatch mode, as torch has it."""
-    return getattr(truth, f"{name}_" if truth.tensor.tape.in_place else name)(other)
+    joined: Term = getattr(truth, f"{name}_" if truth.tensor.tape.in_place else name)(other)
+    return joined
 
 
 def _bound(name: str, operator: str, beyond: str) -> Any:
     def bounded(x: Tensor, bound: Operand, **how: Any) -> Tensor:
-        formulas = {
+        formulas: Formulas = {
             "self": lambda grad, self, bound: grad.where(getattr(self, operator)(bound), grad.constant()),
             "bound": lambda grad, self, bound: grad.where(getattr(self, beyond)(bound), grad.constant()),
         }

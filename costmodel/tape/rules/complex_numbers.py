@@ -8,10 +8,10 @@ from ..errors import Mismatch, refused
 from ..graph import attach
 from ..table import rule
 from ..tensor import Tensor
+from .arithmetic import divided
 from .copies import contiguous
 from .formulas import Term, elementwise, function
 from .kernels import real_of
-from .arithmetic import divided
 from .views import scattered, view_as_real
 
 

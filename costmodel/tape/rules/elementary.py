@@ -7,9 +7,9 @@ from math import pi
 from typing import Any
 
 from ..tensor import Tensor
+from .arithmetic import divided
 from .formulas import Formula, Term, elementwise, function
 from .kernels import real_of
-from .arithmetic import divided
 
 
 def _of_acosh(grad: Term, self: Term) -> Term:
@@ -83,7 +83,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "acos": ("acos", "arccos"), "acosh": ("acosh", "arccosh"), "asin": ("asin", "arcsin"),
     "asinh": ("asinh", "arcsinh"), "atan": ("atan", "arctan"), "atanh": ("atanh", "arctanh"),
     "digamma": ("digamma", "torch.special.psi"), "lgamma": ("lgamma", "torch.special.gammaln"),
-    "special_entr": ("torch.special.entr",), "special_erfcx": ("torch.special.erfcx",), "special_log_ndtr": ("torch.special.log_ndtr",),
+    "special_entr": ("torch.special.entr",), "special_erfcx": ("torch.special.erfcx",),
+    "special_log_ndtr": ("torch.special.log_ndtr",),
     "special_ndtri": ("torch.special.ndtri",), "round": ("round", "torch.special.round"), "trunc": ("trunc", "fix"),
 }  # fmt: skip
 
@@ -107,7 +108,9 @@ sqrt, rsqrt, exp, log, cos, sin = (_RULES[name] for name in ("sqrt", "rsqrt", "e
 
 @function("abs", "absolute")
 def absolute(x: Tensor, **how: Any) -> Tensor:
-    return elementwise("abs", {"self": x}, {"self": lambda grad, self: grad * self.sgn()}, dtype=real_of(x.dtype), **how)
+    return elementwise(
+        "abs", {"self": x}, {"self": lambda grad, self: grad * self.sgn()}, dtype=real_of(x.dtype), **how
+    )
 
 
 @function("sgn")

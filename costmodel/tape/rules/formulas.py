@@ -100,7 +100,7 @@ def expressed(formula: Formula, *operands: Tensor) -> Tensor:
 
 
 def function(*names: str) -> Callable[[Declared], Declared]:
-    """Declare a rule for functions and methods of torch, and for those that work in place: "sin", or "torch.special.expm1"."""
+    """Declare a rule for functions of torch ("sin" is the method too), and for those that work in place."""
 
     def declare(of_function: Declared) -> Declared:
         def in_its_place(x: Tensor, *others: Any, **how: Any) -> Tensor:
@@ -225,7 +225,7 @@ def _needing(operands: Operands) -> set[str]:
 
 
 def _is_kept(name: str, formulas: Formulas, needs: set[str]) -> bool:
-    """Whether a node keeps what a formula reads: always, but what one input's formula alone reads only if it is wanted."""
+    """Whether a node keeps what formulas read: what one alone reads, of an input, only if that is wanted."""
     readers = [names for names, formula in formulas.items() if name in _parameters(formula)]
     return len(readers) > 1 or any(" " in names or names in needs or name == "result" for names in readers)
 

@@ -10,7 +10,6 @@ import torch
 
 from ..errors import Mismatch, refused
 from ..graph import attach
-from ..sizes import quotient
 from ..table import rule
 from ..tape import Shape
 from ..tensor import Tensor
@@ -18,10 +17,11 @@ from .activations import log_softmax, logsigmoid
 from .arithmetic import add, div, mul, neg, sub
 from .comparisons import bitwise_not, clamp_min, eq, lt, masked_fill_, ne, where
 from .copies import clone, contiguous
-from .elementary import absolute, exp, log
+from .elementary import exp, log
 from .factories import filled
 from .formulas import Term, differentiable, expressed
-from .kernels import broadcast, fits, pointwise, reduction as reduction_kernel, strides_for
+from .kernels import broadcast, fits, pointwise, strides_for
+from .kernels import reduction as reduction_kernel
 from .pointwise import minimum
 from .reductions import mean, norm, sum
 from .views import expand, unsqueeze, view
@@ -51,7 +51,7 @@ def _loss(name: str) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]
 
 def reduced_by(reduction: str, loss: Tensor) -> Tensor:
     """A loss for each element, reduced by operators of their own."""
-    return {"none": lambda x: x, "mean": mean, "sum": sum}[reduction](loss)  # type: ignore[no-any-return,operator]
+    return {"none": lambda x: x, "mean": mean, "sum": sum}[reduction](loss)  # type: ignore[no-any-return]
 
 
 def _fused(
@@ -318,7 +318,9 @@ def _nll(x: Tensor, target: Tensor, weight: Tensor | None, reduction: str, name:
     if not fits(sizes, target.sizes):
         raise Mismatch(f"labels of shape {target.sizes} do not fit scores of shape {x.sizes}")
     if x.rank > 2 and x.requires_grad and not x.is_plain:
-        raise Mismatch("nll_loss of images has a gradient only of scores that lie without gaps, by torch.contiguous_format")
+        raise Mismatch(
+            "nll_loss of images has a gradient only of scores that lie without gaps, by torch.contiguous_format"
+        )
     weights = [] if weight is None else [weight]
     total = x.new(())
     out = _fused(f"{name}_forward", x, [target, *weights], reduction, sizes, total)
@@ -438,13 +440,13 @@ def expanded(*tensors: Tensor) -> list[Tensor]:
 
 @rule(f"{F}.pairwise_distance")
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
-    return expressed(lambda x1, x2: (x1 - x2 + eps).by(norm, p, max(x1.tensor.rank, x2.tensor.rank) - 1, keepdim), x1, x2)
+    return expressed(
+        lambda x1, x2: (x1 - x2 + eps).by(norm, p, max(x1.tensor.rank, x2.tensor.rank) - 1, keepdim), x1, x2
+    )
 
 
 @_loss("cosine_embedding_loss")
-def cosine_embedding_loss(
-    x1: Tensor, x2: Tensor, target: Tensor, margin: float = 0, *, reduction: str
-) -> Tensor:
+def cosine_embedding_loss(x1: Tensor, x2: Tensor, target: Tensor, margin: float = 0, *, reduction: str) -> Tensor:
     axis = target.rank
     product = expressed(lambda a, b: (a * b).sum(axis), x1, x2)
     squares = [expressed(lambda a: (a * a).sum(axis) + 1e-12, x) for x in (x1, x2)]

@@ -1,4 +1,4 @@
-"""Rules of functions of two tensors' elements: extrema, angles, logarithms; and by one name what families are made of."""
+"""Rules of functions of two tensors' elements, and what all families take from those of functions of the elements."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .kernels import Operand, pointwise
 
 __all__ = [
     "absolute", "add", "bitwise_and", "clamp", "clamp_min", "cos", "div", "eq", "exp", "ge", "gt", "le", "log", "lt",
-    "masked_fill", "maximum", "minimum", "mul", "ne", "neg", "pow", "reciprocal", "rsqrt", "sgn", "sin", "sqrt", "square",
-    "sub", "unary", "where",
+    "masked_fill", "maximum", "minimum", "mul", "ne", "neg", "pow", "reciprocal", "rsqrt", "sgn", "sin", "sqrt",
+    "square", "sub", "unary", "where",
 ]  # fmt: skip
 
 Derivative = Callable[[Tensor, Tensor, Tensor], Tensor]  # of the gradient, the input and the output
