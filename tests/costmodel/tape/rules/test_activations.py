@@ -71,8 +71,8 @@ IN_PLACE = {
 
 CASES: dict[str, Case] = {
     **{name: Case(function) for name, function in OF_ELEMENTS.items()},
-    **{f"{name} of rows": rows(function) for name, function in OF_ELEMENTS.items()},
-    **{name: changed(function) for name, function in IN_PLACE.items()},
+    **{f"{name} of rows": Case(function, ROWS, layouts="step wide") for name, function in OF_ELEMENTS.items()},
+    **{name: changed(function, layouts="plain t") for name, function in IN_PLACE.items()},
     **{
         f"bfloat16 {name}": rows(OF_ELEMENTS[name], dtype=BFLOAT)
         for name in ("relu", "gelu", "silu", "softplus", "logsigmoid", "softmax", "log_softmax", "mish", "elu")

@@ -230,12 +230,15 @@ CHOICES = {
     "clamp_max": one(lambda x: x.clamp_max(0.1)),
     "clamp_min of a tensor": same(torch.clamp_min),
     "clamp_max of a tensor": beside(torch.clamp_max),
+    "clamp by a least tensor": same(lambda x, y: x.clamp(min=y)),
+    "clamp by a largest tensor": same(lambda x, y: x.clamp(max=y)),
+}
+
+BETWEEN_TENSORS = {
     "clamp by tensors": Case(torch.clamp, ROWS, (ROWS, ROWS), "plain t step"),
     "clamp by tensors, broadcast": Case(torch.clamp, STACK, ((4, 1), (6,)), "plain t"),
     "clamp by constants": first(lambda x, y: x.clamp(y, 2 * y)),
     "clamp of a constant": second(lambda x, y: x.clamp(x, y)),
-    "clamp by a least tensor": same(lambda x, y: x.clamp(min=y)),
-    "clamp by a largest tensor": same(lambda x, y: x.clamp(max=y)),
 }
 
 BFLOAT = torch.bfloat16
