@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import refused, unruled
@@ -23,8 +24,8 @@ Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
     "activations", "attributes", "convolution", "copies", "cumulative", "extrema", "factories", "factorisations",
-    "fourier", "indexing", "inplace", "joining", "linalg", "losses", "normalisation", "norms", "padding", "pointwise",
-    "pooling", "random", "reductions", "strided", "views",
+    "fourier", "gathering", "indexing", "inplace", "joining", "linalg", "losses", "normalisation", "norms", "padding",
+    "pointwise", "pooling", "random", "reductions", "strided", "views",
 )  # fmt: skip
 
 
@@ -164,17 +165,19 @@ def apply(of_function: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
             args = tuple([value if type(value) in PLAIN else admitted(value) for value in args])
             break
     if kwargs:
-        args, kwargs = _named(args, kwargs)
+        args, kwargs = _named(of_function, args, kwargs)
     return of_function(*args, **kwargs)
 
 
 NUMPYS = {"axis": "dim", "keepdims": "keepdim"}  # names that torch takes as well
 
 
-def _named(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Named arguments as rules take them: the first one by its place, no ``out``."""
-    named = {NUMPYS.get(name, name): value if type(value) in PLAIN else admitted(value) for name, value in kwargs.items()}
-    if named.pop("out", None) is not None:
+def _named(of_function: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Named arguments as rules take them: the first one by its place, ``out`` only where a rule knows it."""
+    named = {
+        NUMPYS.get(name, name): value if type(value) in PLAIN else admitted(value) for name, value in kwargs.items()
+    }
+    if "out" in named and "out" not in signature(of_function).parameters and named.pop("out") is not None:
         raise refused("an argument out, into which the result is written")
     if not args and "input" in named:
         args = (named.pop("input"),)

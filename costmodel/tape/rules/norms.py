@@ -123,9 +123,7 @@ def linalg_norm(x: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = Fal
 
 
 @rule("torch.norm", "Tensor.norm", "torch.functional.norm")
-def norm(
-    x: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: DType = None
-) -> Tensor:
+def norm(x: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: DType = None) -> Tensor:
     if p == "nuc":
         return matrix_norm(x, p, (0, 1) if dim is None else dim, keepdim, dtype=dtype)
     return vector_norm(x, 2 if p in ("fro", None) else p, dim, keepdim, dtype=dtype)
