@@ -23,8 +23,8 @@ Rule = Callable[..., Any]
 Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
-    "activations", "attributes", "convolution", "copies", "cumulative", "extrema", "factories", "factorisations",
-    "fourier", "gathering", "indexing", "inplace", "joining", "linalg", "losses", "normalisation", "norms", "padding",
+    "activations", "arrangement", "attributes", "convolution", "copies", "cumulative", "extrema", "factories",
+    "factorisations", "fourier", "gathering", "indexing", "inplace", "joining", "linalg", "losses", "normalisation", "norms", "padding",
     "pointwise", "pooling", "random", "reductions", "strided", "views",
 )  # fmt: skip
 

@@ -224,7 +224,7 @@ def needs_gradient(x: Tensor, *others: Tensor) -> bool:
     root = x if x.base is None else x.base
     if root.requires_grad and root.is_leaf:
         raise RuntimeError(
-            "a leaf Variable that requires grad, or a view of one, is being used in an in-place operation"
+            "a leaf that requires grad, or a view of one, is changed in place"
         )
     return True
 
