@@ -16,9 +16,6 @@ from .kernels import strides_for
 
 @rule("torch.clone", "Tensor.clone")
 def clone(x: Tensor, *, memory_format: Any = None) -> Tensor:
-    x_ = x.resolved() if x.conjugated else x
-    if x_ is not x and memory_format is None:
-        return x_
     out = x.new(x.sizes, strides=strides_for(x, memory_format))
     x.tape.kernel("clone", "pointwise", [x, out], flops=0)
     attach([out], [x], [], lambda _, g: [g])
@@ -44,7 +41,7 @@ def flip(x: Tensor, *axes: Any, dims: Any = None) -> Tensor:
 
 @rule("torch.resolve_conj", "Tensor.resolve_conj")
 def resolve_conj(x: Tensor) -> Tensor:
-    return x.resolved()
+    return clone(x) if x.conjugated else x
 
 
 @rule("Tensor.to")

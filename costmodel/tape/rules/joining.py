@@ -17,7 +17,7 @@ from ..tape import Shape, Size
 from ..tensor import Tensor
 from .factories import filled
 from .kernels import broadcast, moved, promoted
-from .views import atleast_1d, atleast_2d, atleast_3d, expand, flatten, narrowed, real, reshape, transpose, view
+from .views import atleast_1d, atleast_2d, atleast_3d, expand, flatten, narrowed, real, reshape, squeeze, view
 
 
 @rule("torch.unbind", "Tensor.unbind")
@@ -155,17 +155,17 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     parts = [(each.requires_grad, each.sizes, each.dtype.is_complex) for each in tensors]
 
     def backward(_: object, g: Tensor) -> list[Tensor | None]:
-        return [_cut(g, axis, sizes, is_complex) if need else None for need, sizes, is_complex in parts]
+        return [_cut(g, axis, *part) for part in parts]
 
     attach([out], tensors, [], backward)
     return out
 
 
-def _cut(g: Tensor, axis: int, sizes: Shape, is_complex: bool) -> Tensor:
-    """The gradient of one of the tensors that were joined."""
-    if sizes == (0,) and g.rank > 1:
+def _cut(g: Tensor, axis: int, needs: bool, sizes: Shape, is_complex: bool) -> Tensor | None:
+    """The gradient of one of the tensors that were joined; to one of no elements zeros, wanted or not."""
+    if sizes == (0,):
         return filled("zeros", g.tape, sizes, g.dtype)
-    return narrowed(_as_real(g, is_complex), axis, sizes[axis])
+    return None if not needs else narrowed(_as_real(g, is_complex), axis, sizes[axis])
 
 
 def _as_real(g: Tensor, is_complex: bool) -> Tensor:
@@ -205,7 +205,9 @@ def block_diag(*tensors: Any) -> Tensor:
         found = []
         for (rows, columns), (shape, is_complex) in zip(blocks, parts, strict=True):
             block = narrowed(narrowed(_as_real(g, is_complex), 0, rows), 1, columns)
-            found.append(block if block.sizes == shape else view(block, shape))
+            for _ in range(len(shape), 2):
+                block = squeeze(block, -1)
+            found.append(block)
         return found
 
     attach([out], tensors, [], backward)
@@ -241,7 +243,6 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
         expand(view(each, (*(1,) * i, sizes[i], *(1,) * (rank - i - 1))), sizes) for i, each in enumerate(several)
     ]
     if swapped:
-        grids = [transpose(each, 0, 1) for each in grids]
         grids[:2] = grids[1::-1]
     return tuple(grids)
 

@@ -127,7 +127,7 @@ def squeeze(x: Tensor, dim: Any = None) -> Tensor:
     kept = [a for a in range(x.rank) if a not in gone]
     before = x.sizes
     out = x.view_of(tuple(x.sizes[a] for a in kept), tuple(x.strides[a] for a in kept))
-    attach([out], [x], [], lambda _, g: [view(g, before)])
+    attach([out], [x], [], lambda _, g: [view(g, before) if gone else g])
     return out
 
 
