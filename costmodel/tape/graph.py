@@ -29,7 +29,7 @@ def attach(
         backward: ``backward(saved, *gradients)`` returns one gradient, or None, per input.
     """
     for tensor in inputs:
-        if tensor.edge is not None:
+        if tensor.is_followed:
             break
     else:
         return
@@ -53,7 +53,8 @@ def attach(
 
 def saved_storages(root: Tensor) -> set[Storage]:
     """The storages that the graph behind ``root`` keeps for the backward pass."""
-    return {t.memory for node in _reachable(root) for t in node.saved if t is not None}
+    kept = {t.memory for node in _reachable(root) for t in node.saved if t is not None}
+    return {storage for storage in kept if not storage.constant}
 
 
 def run_backward(root: Tensor, gradient: Tensor, accumulate: bool = False) -> dict[Node, Tensor]:

@@ -11,9 +11,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .errors import unruled
+from .errors import refused, unruled
 
 if TYPE_CHECKING:
     from .tape import Tape
@@ -22,9 +23,10 @@ Rule = Callable[..., Any]
 Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
-    "activations", "arithmetic", "attributes", "comparisons", "complex_numbers", "convolution", "copies",
-    "elementary", "factories", "factorisations", "fourier", "indexing", "inplace", "joining", "linalg", "losses",
-    "normalisation", "padding", "pointwise", "pooling", "random", "reductions", "views",
+    "activations", "arithmetic", "arrangement", "attributes", "comparisons", "complex_numbers", "convolution",
+    "copies", "cumulative", "elementary", "extrema", "factories", "factorisations", "fourier", "gathering",
+    "indexing", "inplace", "joining", "linalg", "losses", "normalisation", "norms", "padding", "pointwise", "pooling",
+    "random", "reductions", "strided", "views",
 )  # fmt: skip
 
 
@@ -169,10 +171,25 @@ def apply(of_function: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
         if type(value) not in PLAIN:
             args = tuple([value if type(value) in PLAIN else admitted(value) for value in args])
             break
-    for name, value in kwargs.items():
-        if type(value) not in PLAIN:
-            kwargs = kwargs | {name: admitted(value)}
+    if kwargs:
+        args, kwargs = _named(of_function, args, kwargs)
     return of_function(*args, **kwargs)
+
+
+NUMPYS = {"axis": "dim", "keepdims": "keepdim"}  # names that torch takes as well
+
+
+def _named(of_function: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Named arguments as rules take them: the first one by its place, ``out`` only where a rule knows it or hands it on."""
+    named = {
+        NUMPYS.get(name, name): value if type(value) in PLAIN else admitted(value) for name, value in kwargs.items()
+    }
+    knows_out = {"out", "how"} & set(signature(of_function).parameters) if "out" in named else True
+    if not knows_out and named.pop("out") is not None:
+        raise refused("an argument out, into which the result is written")
+    if not args and "input" in named:
+        args = (named.pop("input"),)
+    return args, named
 
 
 def admitted(value: Any) -> Any:

@@ -33,13 +33,15 @@ class Tensor(torch.Tensor):
         strides: of its axes in elements, by the tape's hints; by default without gaps, the last axis innermost.
 
     Attributes:
-        edge: the node that made it and which of the node's outputs it is; None outside a graph.
+        base: what it was made a view of, as autograd follows it; None if it is none, or was made under no_grad.
         conjugated: whether it is a lazy conjugate view.
         is_view: whether it was made as a view of another.
         follows: whether that needs a gradient, so that torch says it of the view too, even under no_grad.
     """
 
-    __slots__ = ("_strides", "conjugated", "dtype", "edge", "follows", "is_view", "memory", "sizes", "tape")
+    __slots__ = (
+        "_edge", "_seen", "_strides", "base", "conjugated", "dtype", "follows", "is_view", "memory", "sizes", "tape",
+    )  # fmt: skip
 
     tape: Tape
     sizes: Shape
@@ -48,7 +50,9 @@ class Tensor(torch.Tensor):
     conjugated: bool
     is_view: bool
     follows: bool
-    edge: tuple[Node, int] | None
+    base: Tensor | None
+    _edge: tuple[Node, int] | None
+    _seen: int  # the version of its memory that its edge is of
     _strides: layout.Strides | None
 
     def __new__(
@@ -63,9 +67,10 @@ class Tensor(torch.Tensor):
         self: Tensor = _make(cls, _EMPTY)
         self.tape, self.sizes, self.dtype, self._strides = tape, sizes, dtype, strides
         self.conjugated = self.is_view = self.follows = False
-        self.edge = None
+        self._edge = self.base = None
         self.memory = memory = tape.allocate(tape.nbytes(sizes, dtype.itemsize)) if memory is None else memory
         memory.users += 1
+        self._seen = memory.version
         return self
 
     def __init__(self, *_: Any) -> None: ...
@@ -81,6 +86,27 @@ class Tensor(torch.Tensor):
         return call(func, args, kwargs or {})
 
     # What rules are written in.
+
+    @property
+    def edge(self) -> tuple[Node, int] | None:
+        """The node that made it and which of the node's outputs it is; None outside a graph.
+
+        Of a view whose memory was written to since, autograd makes another node, which cuts it out of its base.
+        """
+        if self.base is not None and self._seen != self.memory.version:
+            from .rules.strided import renew  # noqa: PLC0415  (rules are read at first use)
+
+            renew(self)
+        return self._edge
+
+    @edge.setter
+    def edge(self, edge: tuple[Node, int] | None) -> None:
+        self._edge, self._seen = edge, self.memory.version
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether it has an edge, or its base."""
+        return self._edge is not None or (self.base is not None and self.base._edge is not None)
 
     @property
     def nbytes(self) -> Size:  # type: ignore[override]
@@ -138,12 +164,16 @@ class Tensor(torch.Tensor):
     def view_of(self, sizes: Shape, strides: layout.Strides | None, dtype: DType = None) -> Tensor:
         """A view of its memory, outside the graph."""
         out = Tensor(self.tape, sizes, self.dtype if dtype is None else dtype, self.memory, strides)
-        out.conjugated, out.is_view, out.follows = self.conjugated, True, self.edge is not None or self.follows
+        out.conjugated, out.is_view, out.follows = self.conjugated, True, self.requires_grad
+        if torch.is_grad_enabled():
+            out.base = self if self.base is None else self.base
         return out
 
     def alias(self) -> Tensor:
         """The same elements outside the graph: what a graph keeps."""
-        return self.view_of(self.sizes, self._strides)
+        out = self.view_of(self.sizes, self._strides)
+        out.base = None
+        return out
 
     def require_grad(self) -> Tensor:
         """Make it a leaf whose gradient is asked for."""
@@ -173,7 +203,8 @@ class Tensor(torch.Tensor):
         for i, size in enumerate(padded):
             if i not in axes:
                 fit(self.sizes[i], size, "a gradient and its input")
-        if leading == 0 and (not axes or not self.tape.holds(prod(self.sizes[i] for i in axes) > 1)):
+        repeated = prod(self.sizes[i] for i in axes)
+        if leading == 0 and repeated != 0 and not self.tape.holds(repeated > 1):
             return self
         total: Any = self.sum(axes, keepdim=True)
         if leading == 0:
@@ -202,7 +233,7 @@ class Tensor(torch.Tensor):
     @property
     def requires_grad(self) -> bool:
         """Whether it is part of a graph."""
-        return self.edge is not None or self.follows
+        return self.is_followed or self.follows
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:

@@ -58,7 +58,7 @@ def sub(x: Operand, y: Operand, *, alpha: float = 1, **how: How) -> Tensor:
     return elementwise("sub", {"self": x, "other": y}, formulas, **how)
 
 
-def scaled(gradient: Term, alpha: complex) -> Term:
+def scaled(gradient: Any, alpha: complex) -> Any:
     """A gradient times a factor, if that is not 1."""
     return gradient if alpha == 1 else gradient * alpha.conjugate()
 

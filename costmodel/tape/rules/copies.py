@@ -16,9 +16,6 @@ from .kernels import strides_for
 
 @rule("torch.clone", "Tensor.clone")
 def clone(x: Tensor, *, memory_format: Any = None) -> Tensor:
-    x_ = x.resolved() if x.conjugated else x
-    if x_ is not x and memory_format is None:
-        return x_
     out = x.new(x.sizes, strides=strides_for(x, memory_format))
     x.tape.kernel("clone", "pointwise", [x, out], flops=0)
     attach([out], [x], [], lambda _, g: [g])
@@ -34,17 +31,17 @@ def contiguous(x: Tensor, *, memory_format: Any = "contiguous") -> Tensor:
 
 
 @rule("torch.flip", "Tensor.flip")
-def flip(x: Tensor, *dims: Any) -> Tensor:
+def flip(x: Tensor, *axes: Any, dims: Any = None) -> Tensor:
     x = x.resolved()
     out = x.new(x.sizes, strides=None if x._strides is None else layout.like(x.hints, x.strides))
     x.tape.kernel("flip", "pointwise", [x, out], flops=0)
-    attach([out], [x], [], lambda _, g: [flip(g, *dims)])
+    attach([out], [x], [], lambda _, g: [flip(g, *axes, dims=dims)])
     return out
 
 
 @rule("torch.resolve_conj", "Tensor.resolve_conj")
 def resolve_conj(x: Tensor) -> Tensor:
-    return x.resolved()
+    return clone(x) if x.conjugated else x
 
 
 @rule("Tensor.to")

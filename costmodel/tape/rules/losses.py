@@ -23,7 +23,8 @@ from .formulas import Term, differentiable, expressed
 from .kernels import broadcast, fits, pointwise, strides_for
 from .kernels import reduction as reduction_kernel
 from .pointwise import minimum
-from .reductions import mean, norm, sum
+from .norms import norm, vector_norm
+from .reductions import mean, sum
 from .views import expand, unsqueeze, view
 
 F = "torch.nn.functional"
@@ -420,7 +421,7 @@ def multilabel_soft_margin_loss(x: Tensor, target: Tensor, weight: Tensor | None
 @rule(f"{F}.cosine_similarity")
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     x1, x2 = expanded(x1, x2)
-    lengths = [clone(norm(x, 2, dim, True)) for x in (x1, x2)]
+    lengths = [clone(vector_norm(x, 2, dim, True)) for x in (x1, x2)]
     least = filled("scalar_tensor", x1.tape, (), x1.dtype)  # it lives to the end
     for length in lengths:
         length.tape.kernel("clamp_min_", "pointwise", [length, least, length], flops=length.elements)

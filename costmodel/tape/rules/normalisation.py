@@ -16,8 +16,8 @@ from ..tape import Shape, Size
 from ..tensor import Tensor
 from .copies import contiguous
 from .kernels import image_strides, in_place, reduced
+from .norms import norm
 from .pointwise import clamp_min, div
-from .reductions import norm
 from .views import expand_as, view
 
 Parameter = Tensor | None

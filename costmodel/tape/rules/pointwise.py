@@ -9,7 +9,7 @@ from typing import Any
 from ..graph import attach
 from ..tensor import Tensor
 from ..versions import since
-from .arithmetic import add, div, divided, mul, neg, pow, reciprocal, square, sub
+from .arithmetic import add, div, divided, mul, neg, pow, reciprocal, scaled, square, sub
 from .comparisons import at_extremum, bitwise_and, clamp, clamp_min, eq, ge, gt, le, lt, masked_fill, ne, where
 from .elementary import absolute, cos, exp, log, rsqrt, sgn, sin, sqrt
 from .formulas import Formulas, Term, elementwise, function
@@ -17,7 +17,7 @@ from .kernels import Operand, pointwise
 
 __all__ = [
     "absolute", "add", "bitwise_and", "clamp", "clamp_min", "cos", "div", "eq", "exp", "ge", "gt", "le", "log", "lt",
-    "masked_fill", "maximum", "minimum", "mul", "ne", "neg", "pow", "reciprocal", "rsqrt", "sgn", "sin", "sqrt",
+    "masked_fill", "maximum", "minimum", "mul", "ne", "neg", "pow", "reciprocal", "rsqrt", "scaled", "sgn", "sin", "sqrt",
     "square", "sub", "unary", "where",
 ]  # fmt: skip
 

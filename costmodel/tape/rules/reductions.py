@@ -1,21 +1,22 @@
-"""Rules of reductions: sums, means, extrema, norms."""
+"""Rules of reductions: sums, means, products, variances, counts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from math import prod as product_of
+from typing import Any
 
 import torch
 
-from ..errors import refused
+from ..errors import Mismatch, refused
 from ..graph import attach
 from ..table import rule
-from ..tape import DType
+from ..tape import DType, Shape
 from ..tensor import Tensor
-from .factories import filled
-from .kernels import in_place, real_of, reduced, reduction
-from .pointwise import div, eq, mul
-from .views import expand, view
+from .copies import to
+from .kernels import in_place, pointwise, real_of, reduced, reduction
+from .pointwise import add, div, eq, exp, mul, sub
+from .views import conj, expand, view
 
 
 @rule("torch.sum", "Tensor.sum")
@@ -37,94 +38,186 @@ def _summed(dtype: DType) -> DType:
 def mean(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType = None) -> Tensor:
     axes, before = x.axes(dim), x.sizes
     kept, sizes = reduced(before, axes, keepdim)
-    out = reduction("mean", x, sizes, dtype)
-    attach([out], [x], [], lambda _, g: [div(expand(view(g, kept), before), 2)])
+    out = reduction("mean", x, sizes, _averaged(x, dtype, "mean"))
+    attach([out], [x], [], lambda _, g: [_spread(g, kept, before)])
     return out
 
 
-@rule("torch.amax", "Tensor.amax", "torch.amin", "Tensor.amin")
-def amax(x: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
-    """An extremum, whose gradient is shared by all places where it is found."""
-    axes = x.axes(dim)
-    kept, sizes = reduced(x.sizes, axes, keepdim)
+def _averaged(x: Tensor, dtype: DType, name: str) -> DType:
+    dtype = dtype or x.dtype
+    if not (dtype.is_floating_point or dtype.is_complex):
+        raise Mismatch(f"{name} is of floating-point or complex numbers, not of {dtype}")
+    return dtype
+
+
+def _spread(g: Tensor, kept: Shape, before: Shape) -> Tensor:
+    """The gradient of a mean."""
+    return div(expand(view(g, kept), before), 2)
+
+
+@rule("torch.nansum", "Tensor.nansum")
+def nansum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType = None) -> Tensor:
+    axes, before, own = x.axes(dim), x.sizes, x.dtype
+    kept, sizes = reduced(before, axes, keepdim)
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
-        x, extremum = saved
-        mask = eq(view(extremum, kept), x)
-        count = sum(mask, axes, True)
-        share = div(view(g, kept), count)
-        return [mul(share, mask)]
+        full = expand(view(to(g, own), kept), before)
+        missing = _isnan(saved[0])
+        return [mul(full, pointwise("logical_not", missing, dtype=torch.bool))]
 
-    out = reduction("amax", x, sizes)
-    attach([out], [x], [x, out], backward)
+    out = reduction("nansum", x, sizes, dtype or _summed(own))
+    attach([out], [x], [x], backward)
     return out
 
 
-def _check_no_gradient(x: Tensor, name: str) -> None:
-    if x.requires_grad and torch.is_grad_enabled():
-        raise refused(f"the gradient of {name}")
+def _isnan(x: Tensor) -> Tensor:
+    return pointwise("isnan", x, dtype=torch.bool)
 
 
-class Extremum(NamedTuple):
-    """What max and min over an axis return."""
+@rule("torch.nanmean", "Tensor.nanmean")
+def nanmean(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType = None) -> Tensor:
+    bare = x.alias()
+    found = sum(in_place("logical_not_", pointwise("ne", bare, bare, dtype=torch.bool)), dim, keepdim)
+    return div(nansum(x, dim, keepdim, dtype=dtype), found)
 
-    values: Tensor
-    indices: Tensor
+
+@rule("torch.prod", "Tensor.prod")
+def prod(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType = None) -> Tensor:
+    no_gradient("the gradient of prod: whether a value is zero decides what runs", x)
+    _, sizes = reduced(x.sizes, x.axes(dim), keepdim)
+    return reduction("prod", x, sizes, dtype or _summed(x.dtype))
 
 
-def _extremum(name: str) -> Any:
+def no_gradient(what: str, *tensors: Tensor) -> None:
+    """Refuse what has no rule for its backward, where one is recorded."""
+    if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
+        raise refused(what)
+
+
+# Variances.
+
+
+class Spread:
+    """How a variance is taken, and its gradient: ``2 / (n - correction) · g · (x - mean)``."""
+
+    def __init__(self, x: Tensor, dim: Any, unbiased: bool | None, correction: Any, keepdim: bool) -> None:
+        if isinstance(dim, bool):  # the old order: whether unbiased comes first
+            dim, unbiased = None, dim
+        _averaged(x, None, "var")
+        self.all = dim is None or x.rank == 0
+        self.axes, self.keepdim = x.axes(dim), keepdim
+        given = correction if correction is not None else 1 if unbiased is None else int(unbiased)
+        self.correction = given
+        self.kept, self.sizes = reduced(x.sizes, self.axes, keepdim)
+        self.before = x.sizes
+
+    def degrees(self, x: Tensor) -> bool:
+        """Whether there are more entries than the correction takes."""
+        entries = product_of(self.before[a] for a in self.axes)
+        return x.tape.holds(entries > self.correction)
+
+    def backward(self, x: Tensor, g: Tensor) -> Tensor:
+        """Of the variance."""
+        if self.all:
+            if not self.degrees(x):
+                raise refused("the gradient of a variance of one entry")
+            scaled = mul(g, 2)
+            average = mean(x)
+            distance = sub(x, average)
+            return mul(scaled, distance)
+        scaled = mul(view(g, self.kept), 2)
+        average = mean(x, self.axes, True)
+        distance = sub(x, average)
+        return mul(scaled, distance)
+
+    def root_backward(self, x: Tensor, root: Tensor, g: Tensor) -> Tensor:
+        """Of the standard deviation."""
+        twice = mul(root, 2)
+        of_variance = div(g, twice)
+        zero = eq(root, 0)
+        of_variance = in_place("masked_fill_", of_variance, zero)
+        del twice, zero
+        return self.backward(x, of_variance)
+
+
+def _spread_rule(name: str, root: bool) -> Any:
     @rule(f"torch.{name}", f"Tensor.{name}")
-    def extremum(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
-        if dim is None:
-            _check_no_gradient(x, name)
-            return reduction(name, x, ())
-        if type(dim) is Tensor:
-            from .pointwise import minimum  # noqa: PLC0415
+    def of(
+        x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = None
+    ) -> Tensor:
+        how = Spread(x, dim, unbiased, correction, keepdim)
 
-            return minimum(x, dim)
-        axis = x.axis(dim)
-        return Extremum(*_over_axis(name, x, axis, keepdim))
+        def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
+            return [how.root_backward(*saved, g) if root else how.backward(*saved, g)]
 
-    return extremum
+        out = reduction(name, x, how.sizes, real_of(x.dtype))
+        attach([out], [x], [x, out] if root else [x], backward)
+        return out
 
-
-max, min = _extremum("max"), _extremum("min")
+    return of
 
 
-def _over_axis(name: str, x: Tensor, axis: int, keepdim: bool) -> tuple[Tensor, Tensor]:
-    """The extremum over an axis; saves where each was found, in 8 bytes."""
-    tape, before = x.tape, x.sizes
-    _, sizes = reduced(before, (axis,), keepdim)
-    out, indices = x.new(sizes), x.new(sizes, torch.int64)
-    tape.kernel(name, "pointwise", [x, out, indices], flops=x.elements)
+def _spread_and_mean(name: str, root: bool) -> Any:
+    @rule(f"torch.{name}")
+    def of(
+        x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = None
+    ) -> tuple[Tensor, Tensor]:
+        how = Spread(x, dim, unbiased, correction, keepdim)
+
+        def backward(saved: Sequence[Tensor], of_spread: Tensor | None, of_mean: Tensor | None) -> list[Tensor | None]:
+            found = None
+            if of_spread is not None:
+                found = how.root_backward(*saved, of_spread) if root else how.backward(*saved, of_spread)
+            if of_mean is None:
+                return [found]
+            spread = _spread(of_mean, how.kept, how.before)
+            return [spread if found is None else add(found, spread)]
+
+        x_ = x.resolved()
+        out, average = x.new(how.sizes, real_of(x.dtype)), x.new(how.sizes)
+        x.tape.kernel(name, "pointwise", [x_, out, average], flops=x.elements)
+        attach([out, average], [x], [x, out] if root else [x], backward)
+        return out, average
+
+    return of
+
+
+var, std = _spread_rule("var", root=False), _spread_rule("std", root=True)
+var_mean, std_mean = _spread_and_mean("var_mean", root=False), _spread_and_mean("std_mean", root=True)
+
+
+@rule("torch.logsumexp", "Tensor.logsumexp", "torch.special.logsumexp")
+def logsumexp(x: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+    kept, sizes = reduced(x.sizes, x.axes(dim), keepdim)
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
-        zeros = filled("zeros", tape, before, g.dtype)
-        full = zeros if tape.in_place else g.new(before)
-        tape.kernel("scatter", "pointwise", [zeros, saved[0], g, full], flops=0)
-        return [full]
+        x, result = saved
+        distance = sub(x, view(result, kept))
+        share = exp(distance)
+        return [mul(view(g, kept), conj(share))]
 
-    attach([out], [x], [indices], backward)
-    return out, indices
-
-
-@rule("torch.linalg.vector_norm", "torch.norm", "Tensor.norm", "torch.functional.norm")
-def norm(x: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: DType = None, *, ord: Any = 2) -> Tensor:
-    """The Euclidean norm over axes, all by default."""
-    if p not in (2, None, "fro") or ord not in (2, None) or dtype not in (None, x.dtype):
-        raise refused(f"a norm of order {p if p not in (2, None) else ord}")
-    axes = x.axes(dim)
-    kept, sizes = reduced(x.sizes, axes, keepdim)
-
-    def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
-        x, length = saved
-        if not keepdim and len(kept) != len(length.sizes):
-            g, length = view(g, kept), view(length, kept)
-        direction = div(x, length)
-        zero = eq(length, 0)  # it lives as long as the expression
-        in_place("masked_fill_", direction, zero)
-        return [mul(g, direction)]
-
-    out = reduction("linalg_vector_norm", x, sizes, real_of(x.dtype))
+    out = reduction(
+        "logsumexp", x, sizes, x.dtype if x.dtype.is_floating_point or x.dtype.is_complex else torch.float32
+    )
     attach([out], [x], [x, out], backward)
     return out
+
+
+# Truths and counts, which have no gradient.
+
+
+def _of_truths(name: str) -> Any:
+    @rule(f"torch.{name}", f"Tensor.{name}")
+    def of(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+        dtype = torch.uint8 if x.dtype is torch.uint8 else torch.bool
+        return reduction(name, x, reduced(x.sizes, x.axes(dim), keepdim)[1], dtype)
+
+    return of
+
+
+any_, all_ = _of_truths("any"), _of_truths("all")
+
+
+@rule("torch.count_nonzero", "Tensor.count_nonzero")
+def count_nonzero(x: Tensor, dim: Any = None) -> Tensor:
+    return reduction("count_nonzero", x, reduced(x.sizes, x.axes(dim), False)[1], torch.int64)

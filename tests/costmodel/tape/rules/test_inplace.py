@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from one_function import ROWS, STACK, Case, Of, check, parametrized, predicted
-from torch import nn
+from torch import Tensor, nn
 
 from lipcost.costmodel.tape.errors import Mismatch, UnruledFunction
 
@@ -127,7 +127,6 @@ def test_a_rule_is_what_torch_does(make: Callable[[], nn.Module] | None, case: C
 REFUSED = {
     "gradient of floor_divide": lambda x: x // 2,
     "gradient of acosh": lambda x: (2 * x).acosh_(),
-    "view that belongs": lambda x: (2 * x)[0].mul_(2),
     "out= in a graph": lambda x: torch.mul(x, 2, out=torch.empty(ROWS)),
     "gt_ of a tensor": lambda x: (2 * x).gt_(1),
 }
@@ -137,6 +136,76 @@ REFUSED = {
 def test_other_uses_are_refused_by_name(what: str) -> None:
     with pytest.raises(UnruledFunction, match=what):
         predicted(Of(REFUSED[what], dtype=torch.float32), ROWS, "train")
+
+
+def changed_part(x: Tensor, part: Callable[[Tensor], Tensor], change: Callable[[Tensor], Any]) -> Tensor:
+    """A tensor of the graph of which a part was changed."""
+    y = 2 * x
+    change(part(y))
+    return y
+
+
+PARTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "a row": lambda y: y[0],
+    "a column": lambda y: y[:, 1],
+    "a slice": lambda y: y[:, 1:4],
+    "a shape": lambda y: y.view(-1),
+    "axes": lambda y: y.mT,
+    "a part of a part": lambda y: y[1:][:, 2],
+}
+CHANGES: dict[str, Callable[[Tensor], Any]] = {
+    "mul_": lambda v: v.mul_(3),
+    "add_": lambda v: v.add_(1),
+    "exp_": lambda v: v.exp_(),
+    "pow_": lambda v: v.pow_(2),
+    "clamp_": lambda v: v.clamp_(0.1, 0.5),
+    "sigmoid_": lambda v: v.sigmoid_(),
+    "relu_": torch.relu_,
+    "silu_": lambda v: torch.nn.functional.silu(v, inplace=True),
+    "zero_": lambda v: v.zero_(),
+    "masked_fill_": lambda v: v.masked_fill_(v > 0.3, 1.0),
+    "twice": lambda v: v.mul_(3).sqrt_(),
+}
+VIEWS = {
+    **{
+        f"{change} of {part}": Case(
+            lambda x, p=part, c=change: changed_part(x, PARTS[p], CHANGES[c]), ROWS, layouts="plain"
+        )
+        for part in PARTS
+        for change in CHANGES
+    },
+    "a part by a parameter": Case(
+        lambda x, w: changed_part(x, lambda y: y[:, 0], lambda v: v.mul_(w)), ROWS, ((3,),), "plain t step"
+    ),
+    "a part by its own": Case(lambda x: changed_part(x, lambda y: y[0], lambda v: v.add_(x[1])), ROWS),
+    "the part": Case(lambda x: (2 * x)[0].mul_(3), ROWS),
+    "both": Case(lambda x: (y := 2 * x) * y[0].mul_(3), ROWS),
+    "a part of constants": Case(lambda x, w: changed_part(x.detach(), lambda y: y[0], lambda v: v.add_(w)) + x, ROWS, ((6,),)),
+    "+= of a part": Case(lambda x: plus(x), ROWS),
+    "a view from before": Case(lambda x: seen(x), ROWS),
+}  # fmt: skip
+
+
+def plus(x: Tensor) -> Tensor:
+    """An operator on a part, which writes it twice."""
+    y = 2 * x
+    y[:, 0] += x[:, 0]
+    return y
+
+
+def seen(x: Tensor) -> Tensor:
+    """A view of what is changed later."""
+    y = 2 * x
+    row = y[0]
+    y.mul_(2)
+    return row * 3 + y
+
+
+@parametrized(VIEWS)
+def test_views_of_a_graph_are_changed_as_torch_does(
+    make: Callable[[], nn.Module] | None, case: Case, layout: str
+) -> None:
+    check(make, case, layout)
 
 
 def test_a_leaf_is_not_changed_in_place() -> None:
