@@ -180,7 +180,7 @@ NUMPYS = {"axis": "dim", "keepdims": "keepdim"}  # names that torch takes as wel
 
 
 def _named(of_function: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Named arguments as rules take them: the first one by its place, ``out`` only where a rule knows it or hands it on."""
+    """Named arguments as rules take them: the first by its place, ``out`` only where a rule knows it or hands it on."""
     named = {
         NUMPYS.get(name, name): value if type(value) in PLAIN else admitted(value) for name, value in kwargs.items()
     }

@@ -22,8 +22,8 @@ from .factories import filled
 from .formulas import Term, differentiable, expressed
 from .kernels import broadcast, fits, pointwise, strides_for
 from .kernels import reduction as reduction_kernel
-from .pointwise import minimum
 from .norms import norm, vector_norm
+from .pointwise import minimum
 from .reductions import mean, sum
 from .views import expand, unsqueeze, view
 

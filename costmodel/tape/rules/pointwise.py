@@ -16,9 +16,9 @@ from .formulas import Formulas, Term, elementwise, function
 from .kernels import Operand, pointwise
 
 __all__ = [
-    "absolute", "add", "bitwise_and", "clamp", "clamp_min", "cos", "div", "eq", "exp", "ge", "gt", "le", "log", "lt",
-    "masked_fill", "maximum", "minimum", "mul", "ne", "neg", "pow", "reciprocal", "rsqrt", "scaled", "sgn", "sin", "sqrt",
-    "square", "sub", "unary", "where",
+    "absolute", "add", "bitwise_and", "clamp", "clamp_min", "cos", "div", "eq", "exp", "ge", "gt", "le",
+    "log", "lt", "masked_fill", "maximum", "minimum", "mul", "ne", "neg", "pow", "reciprocal", "rsqrt",
+    "scaled", "sgn", "sin", "sqrt", "square", "sub", "unary", "where",
 ]  # fmt: skip
 
 Derivative = Callable[[Tensor, Tensor, Tensor], Tensor]  # of the gradient, the input and the output

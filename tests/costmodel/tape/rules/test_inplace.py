@@ -145,6 +145,21 @@ def changed_part(x: Tensor, part: Callable[[Tensor], Tensor], change: Callable[[
     return y
 
 
+def plus(x: Tensor) -> Tensor:
+    """An operator on a part, which writes it twice."""
+    y = 2 * x
+    y[:, 0] += x[:, 0]
+    return y
+
+
+def seen(x: Tensor) -> Tensor:
+    """A view of what is changed later."""
+    y = 2 * x
+    row = y[0]
+    y.mul_(2)
+    return row * 3 + y
+
+
 PARTS: dict[str, Callable[[Tensor], Tensor]] = {
     "a row": lambda y: y[0],
     "a column": lambda y: y[:, 1],
@@ -180,25 +195,12 @@ VIEWS = {
     "a part by its own": Case(lambda x: changed_part(x, lambda y: y[0], lambda v: v.add_(x[1])), ROWS),
     "the part": Case(lambda x: (2 * x)[0].mul_(3), ROWS),
     "both": Case(lambda x: (y := 2 * x) * y[0].mul_(3), ROWS),
-    "a part of constants": Case(lambda x, w: changed_part(x.detach(), lambda y: y[0], lambda v: v.add_(w)) + x, ROWS, ((6,),)),
-    "+= of a part": Case(lambda x: plus(x), ROWS),
-    "a view from before": Case(lambda x: seen(x), ROWS),
+    "a part of constants": Case(
+        lambda x, w: changed_part(x.detach(), lambda y: y[0], lambda v: v.add_(w)) + x, ROWS, ((6,),)
+    ),
+    "+= of a part": Case(plus, ROWS),
+    "a view from before": Case(seen, ROWS),
 }  # fmt: skip
-
-
-def plus(x: Tensor) -> Tensor:
-    """An operator on a part, which writes it twice."""
-    y = 2 * x
-    y[:, 0] += x[:, 0]
-    return y
-
-
-def seen(x: Tensor) -> Tensor:
-    """A view of what is changed later."""
-    y = 2 * x
-    row = y[0]
-    y.mul_(2)
-    return row * 3 + y
 
 
 @parametrized(VIEWS)
