@@ -33,7 +33,7 @@ FAMILIES = (
 # What torch calls by an operator's name has the rule of the method.
 OPERATORS = {
     "add": "add", "radd": "add", "iadd": "add_", "sub": "sub", "isub": "sub_", "mul": "mul", "rmul": "mul",
-    "imul": "mul_", "truediv": "div", "itruediv": "div_", "idiv": "div_", "floordiv": "floor_divide",
+    "imul": "mul_", "truediv": "div", "itruediv": "div_", "div": "div", "idiv": "div_", "floordiv": "floor_divide",
     "ifloordiv": "floor_divide_", "mod": "remainder", "imod": "remainder_", "pow": "pow", "ipow": "pow_", "neg": "neg",
     "pos": "positive", "abs": "abs", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "eq": "eq", "ne": "ne",
     "and": "bitwise_and", "iand": "bitwise_and_", "or": "bitwise_or", "ior": "bitwise_or_", "xor": "bitwise_xor",

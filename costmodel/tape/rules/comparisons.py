@@ -54,6 +54,16 @@ def isfinite(x: Tensor) -> Tensor:
     return mul(eq(x, x), finite)
 
 
+def _decided(name: str) -> None:
+    @rule(f"torch.{name}", f"Tensor.{name}")
+    def truth(*_: Any, **__: Any) -> bool:
+        raise refused(f"torch.{name}: values decide whether it is true")
+
+
+for _name in ("allclose", "equal", "is_nonzero"):
+    _decided(_name)
+
+
 # Bits.
 
 

@@ -482,6 +482,20 @@ def margin_ranking_loss(x1: Tensor, x2: Tensor, target: Tensor, margin: float = 
     return reduced_by(reduction, loss)
 
 
+@_loss("triplet_margin_with_distance_loss")
+def triplet_margin_with_distance_loss(
+    anchor: Tensor, positive: Tensor, negative: Tensor, *, distance_function: Any = None, margin: float = 1.0,
+    swap: bool = False, reduction: str,
+) -> Tensor:  # fmt: skip
+    distance = distance_function or pairwise_distance
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        beside = distance(positive, negative)
+        far = minimum(far, beside)
+    loss = clamp_min(sub(add(near, margin), far), 0)
+    return reduced_by(reduction, loss)
+
+
 @_loss("triplet_margin_loss")
 def triplet_margin_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2, eps: float = 1e-6,

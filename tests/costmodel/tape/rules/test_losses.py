@@ -87,6 +87,18 @@ def distances() -> Iterator[tuple[str, Case]]:
     yield from reduced(
         "triplet_margin_loss swap", lambda r: lambda x: F.triplet_margin_loss(a, x, 2 * x, swap=True, reduction=r)
     )
+    yield from reduced(
+        "triplet with distance", lambda r: lambda x: F.triplet_margin_with_distance_loss(x, a, b, reduction=r)
+    )
+    yield (
+        "triplet of a function",
+        Case(
+            lambda x: F.triplet_margin_with_distance_loss(
+                a, x, 2 * x, swap=True, distance_function=lambda u, v: 1 - F.cosine_similarity(u, v)
+            ),
+            ROWS,
+        ),
+    )
     yield "cosine_similarity", Case(lambda x: F.cosine_similarity(x, 2 * x), STACK)
     yield "cosine_similarity to a constant", Case(lambda x: F.cosine_similarity(x, a, dim=-1), ROWS)
     yield "cosine_similarity broadcast", Case(lambda x, w: F.cosine_similarity(x, w, dim=1), ROWS, ((6,),))
