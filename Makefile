@@ -27,17 +27,18 @@ types: .venv/installed ## Static types
 	@mkdir -p build/types/lipcost
 	@for package in $(PACKAGES); do ln -sfn ../../../$$package build/types/lipcost/$$package; done
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini tests benchmarks
 
 bench: .venv/installed ## What predictions and layers cost, beside others; REFERENCE=path of the reference implementation
-	$(BIN)/python tests/benchmark.py
-	$(BIN)/python tests/bench_layers.py $(if $(REFERENCE),--reference $(REFERENCE))
+	$(BIN)/python -m benchmarks.predictions
+	$(BIN)/python -m benchmarks.layers $(if $(REFERENCE),--reference $(REFERENCE))
 
 soundness: .venv/installed ## Whether the layers are 1-Lipschitz, for degenerate weights too; REFERENCE as above
-	$(BIN)/python tests/soundness.py --published --orthogonium $(if $(REFERENCE),--reference $(REFERENCE))
+	$(BIN)/python -m benchmarks.soundness --published --orthogonium $(if $(REFERENCE),--reference $(REFERENCE))
 
 clean: ## Remove everything generated, .venv included
 	rm -rf .venv build dist report *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find $(PACKAGES) tests docs -name __pycache__ -prune -exec rm -rf {} +
+	find $(PACKAGES) benchmarks tests docs -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

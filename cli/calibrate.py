@@ -91,7 +91,7 @@ def _refuse(options: dict[str, Any], why: str) -> None:
 
 
 def _measure(device: str) -> Device:
-    from lipcost.validate.calibrate import calibrate as measure
+    from lipcost.validate.measure.calibrate import calibrate as measure
 
     with progress_bar() as advance:
         return measure(device, progress=advance)

@@ -12,6 +12,7 @@ from .formula import formula
 from .network import network
 from .plan import plan
 from .predict import predict
+from .report import report
 from .table import table
 from .validate import validate
 
@@ -21,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (table, formula, predict, network, plan, calibrate, validate):
+for command in (table, formula, predict, network, plan, calibrate, validate, report):
     app.command()(command)
 
 # Typer carries a copy of click from some version on, and uses the click package before; this is its base of every

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,20 +52,19 @@ def validate(
 
 
 def _validate_cpu(output: Path, names: list[str], seed: int, quick: bool, cuda: list[Path] | None) -> bool:
-    from lipcost.validate.report import run_validation
+    from lipcost.validate.report.run import run_validation
 
     with progress_bar() as advance:
-        passed = run_validation(output, names, seed, quick, advance, cuda=cuda or [])
-    report = json.loads((output / "report.json").read_text(encoding="utf-8"))
-    _print(report["summary"])
-    print(report["verdict"])
+        results = run_validation(output, names, seed, quick, advance, cuda=cuda or [])
+    _print(results.summary())
+    print(results.verdict)
     print(f"Report: {output / 'index.html'}")
-    return passed
+    return results.passed
 
 
 def _validate_cuda(output: Path, names: list[str], quick: bool) -> bool:
-    from lipcost.validate.cuda import run_cuda
-    from lipcost.validate.cuda_sections import problems, summary
+    from lipcost.validate.cuda.results import problems, summary
+    from lipcost.validate.cuda.run import run_cuda
 
     with progress_bar() as advance:
         data = run_cuda(output, names, quick, advance)

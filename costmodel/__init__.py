@@ -23,6 +23,8 @@ from .devices.device import Device as Device
 from .devices.device import find_device as find_device
 from .layer_cost import Prediction as Prediction
 from .layer_cost import predict as predict
+from .module_cost import Cost as Cost
+from .module_cost import cost as cost
 from .network_cost import NetworkPrediction as NetworkPrediction
 from .network_cost import predict_network as predict_network
 from .networks.optimizers import OPTIMIZERS as OPTIMIZERS
@@ -49,11 +51,13 @@ __all__ = [
     "PUBLISHED",
     "QUANTITIES",
     "RULES",
+    "Cost",
     "Device",
     "NetworkPrediction",
     "Plan",
     "Prediction",
     "UnruledFunction",
+    "cost",
     "epochs_within",
     "evaluate",
     "find_device",

@@ -10,6 +10,7 @@ from .checks import positive
 from .devices.device import Device, as_device
 from .devices.roofline import Seconds, seconds, tally
 from .layer_cost import Mode
+from .networks.optimizers import Make
 from .networks.workload import workload
 from .tape.recording import Recording
 
@@ -87,7 +88,7 @@ def predict_network(
     *,
     b: int,
     mode: Mode = "train",
-    optimizer: str = "sgd-momentum",
+    optimizer: str | Make = "sgd-momentum",
     weight_decay: bool = False,
     s: int | None = None,
     h: int | None = None,
@@ -100,6 +101,9 @@ def predict_network(
     device: Device | str | None = None,
     in_place: bool = True,
     foreach: bool | None = None,
+    fused: bool = False,
+    accumulate: int = 1,
+    autocast: str | None = None,
     input_gradient: bool = False,
     first_step: bool = False,
     **options: int,
@@ -116,8 +120,8 @@ def predict_network(
         b: batch size.
         mode: "train" (forward, loss, backward, optimizer step; each part of a module in the mode that it is in) or
             "inference" (forward, transformed weights cached).
-        optimizer: "sgd", "sgd-momentum", "adam" or "adamw", as in torch.optim.
-        weight_decay: whether the optimizer has one.
+        optimizer: one of OPTIMIZERS, of torch.optim; or what makes one of your own of the parameters, with its settings.
+        weight_decay: whether a named optimizer has one.
         s: side of the images; default: that of the named network's data set. Or give both of the following.
         h: their height.
         w: their width.
@@ -131,6 +135,10 @@ def predict_network(
         in_place: whether autograd sums gradients in place; False is what it does under a TorchDispatchMode.
         foreach: whether an optimizer's kernel treats all parameters at once, as torch does on a GPU; default: whether
             the device is one.
+        fused: whether a named optimizer treats all parameters by a single kernel.
+        accumulate: how many batches are taken, one after the other, before the optimizer's step.
+        autocast: the type in which forward and loss compute under torch.autocast, "bfloat16" or "float16"; None for
+            full precision.
         input_gradient: whether the images want a gradient too.
         first_step: whether the step is the first: the optimizer makes its state, the module is as it was given.
         **options: of a named network, the method's own iteration counts.
@@ -164,6 +172,9 @@ def predict_network(
         dtype=dtype,
         in_place=in_place,
         foreach=on_gpu(on) if foreach is None else foreach,
+        fused=fused,
+        accumulate=accumulate,
+        autocast=autocast,
         input_gradient=input_gradient,
         first_step=first_step,
         **options,
@@ -182,7 +193,7 @@ def predict_network(
         h=h,
         w=w,
         shape=task.shape,
-        optimizer=optimizer if mode == "train" else None,
+        optimizer=_name(optimizer) if mode == "train" else None,
         **recording.counts(PHASES),
         parameter_bytes=held["parameters"],
         buffer_bytes=held["buffers"],
@@ -205,3 +216,7 @@ def on_gpu(device: Device | None) -> bool:
 def step_time(recording: Recording, device: Device, b: int) -> Seconds:
     """The time of a recorded step; only training loads images."""
     return seconds(tally(recording.operations), device, images=0 if recording.once else b)
+
+
+def _name(optimizer: str | Make) -> str:
+    return optimizer if isinstance(optimizer, str) else getattr(optimizer, "__name__", type(optimizer).__name__)

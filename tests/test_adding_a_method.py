@@ -141,21 +141,22 @@ def table():
 
 
 def plots():
-    from lipcost.validate.plots import look
+    from lipcost.validate.report.plots import look
     return list(look("tenth"))
 
 
 def guarantee():
-    from lipcost.validate.guarantee import check, shapes
-    return [[row.claim, row.holds] for shape in shapes("tenth", quick=True) for row in check("tenth", shape)]
+    from lipcost.validate.compare.soundness import measure
+    from lipcost.validate.compare.subjects import reported
+    return [[case.claim.promise, measure(case).holds] for case in reported("tenth", quick=True)]
 
 
 def exactness():
-    import lipcost.validate.report  # the whole package, not a part of it
-    from lipcost.validate.cases import Case
-    from lipcost.validate.compare import compare
+    import lipcost.validate.report.run  # the whole package, not a part of it
+    from lipcost.validate.compare.cases import Case
+    from lipcost.validate.compare.layers import compare_layer
     cases = [Case("tenth", b=2, s=6, c_in=4, c_out=4), Case("tenth", b=1, s=5, c_in=3, c_out=5, mode="inference")]
-    return [[row.quantity, row.predicted, row.measured, row.error] for case in cases for row in compare(case)]
+    return [[row.quantity, row.predicted, row.measured, row.error] for case in cases for row in compare_layer(case)]
 
 
 found = {}

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LAYERS = ROOT / "layers"
 ARROWS = {  # package: the packages that it may import, or the modules of theirs
     "layers": (),
     "costmodel": ("layers.methods.registry", "layers.networks.table"),
@@ -109,16 +108,31 @@ def test_walls(code: str, absent: list[str]) -> None:
     assert done.stdout.strip() == "[]"
 
 
-ROOMS = ("base", "methods/parts", "methods/families", "methods/published", "methods", "networks")
+ROOMS = {  # package: its rooms, each of which imports only those before it
+    "layers": ("base", "methods/parts", "methods/families", "methods/published", "methods", "networks"),
+    "validate": ("measure", "compare", "cuda", "report"),
+}
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_rooms_of_the_layers_import_only_those_before_them(room: str) -> None:
-    modules = [f"lipcost.layers.{other.replace('/', '.')}" for other in ROOMS]
-    later = modules[ROOMS.index(room) + 1 :]
-    for file in (LAYERS / room).glob("*.py"):
-        package = f"lipcost.layers.{room.replace('/', '.')}"
+def rooms_imported(package: str, room: str) -> Iterator[tuple[str, str]]:
+    """Each relative import of a room, as the file and the room that it is from."""
+    inside = f"lipcost.{package}.{room.replace('/', '.')}"
+    for file in (ROOT / package / room).glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.level:
-                target = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-                assert target.rpartition(".")[0] not in later, f"{file.name} imports {target}"
+                target = importlib.util.resolve_name("." * node.level + (node.module or ""), inside)
+                of_room = target.rpartition(".")[0] if node.module else target
+                yield file.name, of_room.removeprefix(f"lipcost.{package}").removeprefix(".").replace(".", "/")
+
+
+@pytest.mark.parametrize(("package", "room"), [(package, room) for package, rooms in ROOMS.items() for room in rooms])
+def test_rooms_import_only_those_before_them(package: str, room: str) -> None:
+    found = list(rooms_imported(package, room))
+    later = ROOMS[package][ROOMS[package].index(room) + 1 :]
+    assert [each for each in found if each[1] in later or not each[1]] == []
+
+
+def test_every_folder_of_the_validator_is_a_room() -> None:
+    folders = {file.parent.name for file in (ROOT / "validate").rglob("*.py")} - {"validate"}
+    assert folders == set(ROOMS["validate"])
+    assert [file.name for file in (ROOT / "validate").glob("*.py")] == ["__init__.py"]

@@ -21,8 +21,56 @@ FAR = 100
 Outcome = tuple[sympy.Expr, ...]  # the candidates of a maximum; one where there is none to take
 
 
-class Grid:
+class Points:
     """Configurations: where two cases are compared and impossible ones seen.
+
+    Attributes:
+        values: of each symbol, a column.
+    """
+
+    def __init__(self, values: dict[Any, np.ndarray]) -> None:
+        self.values = values
+        self._truths: dict[Any, np.ndarray] = {}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a column."""
+        return next(iter(self.values.values())).shape
+
+    def meet(self, condition: Any) -> None:
+        """Called with each condition before it is looked at: more points may be needed to tell its sides apart."""
+
+    def refuse(self, path: Path) -> None:
+        """Take out the points that ``path`` leads to."""
+        self._keep(~self.where(path))
+
+    def _keep(self, mask: np.ndarray) -> None:
+        mask = mask.astype(np.bool_)
+        self.values = {symbol: column[mask] for symbol, column in self.values.items()}
+        self._truths = {condition: truth[mask] for condition, truth in self._truths.items()}
+
+    def evaluate(self, expression: Any) -> np.ndarray:
+        """The values of an expression or a condition at every point."""
+        function = compiled(expression, list(self.values))
+        kind = float if expression.has(sympy.log) else object
+        out: np.ndarray = np.broadcast_to(function(*(v.astype(kind) for v in self.values.values())), self.shape)
+        return out
+
+    def where(self, path: Path) -> np.ndarray:
+        """The points that ``path`` leads to."""
+        mask = np.ones(self.shape, bool)
+        for condition, answer in path:
+            mask &= self._truth(condition) == answer
+        return mask
+
+    def _truth(self, condition: Any) -> np.ndarray:
+        if condition not in self._truths:
+            self._truths[condition] = self.evaluate(condition).astype(np.bool_)
+        return self._truths[condition]
+
+
+class Grid(Points):
+    """The configurations of a method's layer.
 
     Branch conditions compare sizes with each other and with constants up to 2. So every way through the branches that
     exists is met by small sizes and, where a size is a number, by the others just below, at and above it. A maximum
@@ -65,53 +113,32 @@ class Grid:
         columns = np.meshgrid(*(np.array(free[name], object) for name in names), indexing="ij")
         at = {name: column.ravel() for name, column in zip(names, columns, strict=True)}
         at |= {"c": at["c_in"]} if rectangular else {"c_in": at["c"], "c_out": at["c"]}
-        self.values = {B: at["b"], S: at["s"], C: at["c"], C_IN: at["c_in"], C_OUT: at["c_out"]}
-        self.values |= {K: at["k"], M: at["k"] // 2, H: at["s"] // 2}
-        self.values |= {option_symbol(name): at[name] for name in (*counts, *free_counts)}
+        values = {B: at["b"], S: at["s"], C: at["c"], C_IN: at["c_in"], C_OUT: at["c_out"]}
+        values |= {K: at["k"], M: at["k"] // 2, H: at["s"] // 2}
+        values |= {option_symbol(name): at[name] for name in (*counts, *free_counts)}
+        super().__init__(values)
         if rectangular:
             self._keep(at["c_in"] != at["c_out"])
 
-    def refuse(self, path: Path) -> None:
-        """Take out the points that ``path`` leads to."""
-        self._keep(~self.where(path))
 
-    def _keep(self, mask: np.ndarray) -> None:
-        mask = mask.astype(np.bool_)
-        self.values = {symbol: column[mask] for symbol, column in self.values.items()}
-        self._truths: dict[Any, np.ndarray] = {condition: truth[mask] for condition, truth in self._known().items()}
-
-    def _known(self) -> dict[Any, np.ndarray]:
-        known: dict[Any, np.ndarray] = self.__dict__.setdefault("_truths", {})
-        return known
-
-    def evaluate(self, expression: Any) -> np.ndarray:
-        """The values of an expression or a condition at every point."""
-        function = compiled(expression, list(self.values))
-        kind = float if expression.has(sympy.log) else object
-        return np.broadcast_to(function(*(v.astype(kind) for v in self.values.values())), self.values[S].shape)
-
-    def where(self, path: Path) -> np.ndarray:
-        """The points that ``path`` leads to."""
-        mask = np.ones(self.values[S].shape, bool)
-        for condition, answer in path:
-            mask &= self._truth(condition) == answer
-        return mask
-
-    def _truth(self, condition: Any) -> np.ndarray:
-        known = self._known()
-        if condition not in known:
-            known[condition] = self.evaluate(condition).astype(np.bool_)
-        return known[condition]
+REFUSALS = (ValueError, AssertionError, RuntimeError, IndexError)  # by which a program says that it takes no such sizes
 
 
-def explore(run: Callable[[Callable[[Any], bool]], Result], grid: Grid) -> dict[Path, tuple[Result, Ranges]]:
+def explore(
+    run: Callable[[Callable[[Any], bool]], Result], grid: Points, refused: dict[Path, Exception] | None = None
+) -> dict[Path, tuple[Result, Ranges]]:
     """Every way through the branches of ``run(decide)``: its result and the range of each symbol on that way.
 
     A way that ends in a ValueError is a configuration that the program refuses.
+
+    Args:
+        run: records the program, asking ``decide`` at each branch.
+        grid: where the branches are looked at.
+        refused: takes the ways that are refused, and why; then sizes that do not fit each other are a refusal too.
     """
     results: dict[Path, tuple[Result, Ranges]] = {}
     waiting: list[Path] = [()]
-    error: ValueError | None = None
+    error: Exception | None = None
     while waiting:
         path = list(waiting.pop())
 
@@ -120,9 +147,13 @@ def explore(run: Callable[[Callable[[Any], bool]], Result], grid: Grid) -> dict[
 
         try:
             result = run(decide)
-        except (Mismatch, NeedsNumber, UnruledFunction):
+        except (NeedsNumber, UnruledFunction):
             raise
-        except ValueError as refusal:
+        except REFUSALS as refusal:
+            if refused is None and (isinstance(refusal, Mismatch) or not isinstance(refusal, ValueError)):
+                raise
+            if refused is not None:
+                refused[tuple(path)] = refusal
             error = refusal
             grid.refuse(tuple(path))
             continue
@@ -138,7 +169,7 @@ def explore(run: Callable[[Callable[[Any], bool]], Result], grid: Grid) -> dict[
     return found
 
 
-def _short(path: Path, grid: Grid) -> Path:
+def _short(path: Path, grid: Points) -> Path:
     """A path without the conditions whose other side is refused."""
     return tuple(
         (condition, answer)
@@ -147,7 +178,7 @@ def _short(path: Path, grid: Grid) -> Path:
     )
 
 
-def _decided(condition: Any, path: list[tuple[Any, bool]], waiting: list[Path], grid: Grid) -> bool:
+def _decided(condition: Any, path: list[tuple[Any, bool]], waiting: list[Path], grid: Points) -> bool:
     """The answer to a condition on this way; the other one, if it exists, waits."""
     if condition in (True, False):
         return bool(condition)
@@ -159,6 +190,7 @@ def _decided(condition: Any, path: list[tuple[Any, bool]], waiting: list[Path], 
         return bool(canonical) == positive
     known = dict(path)
     if canonical not in known:
+        grid.meet(canonical)
         options = [answer for answer in (True, False) if grid.where((*path, (canonical, answer))).any()]
         if len(options) == 2:
             waiting.append((*path, (canonical, False)))
@@ -196,11 +228,11 @@ def _canonical(condition: Any) -> tuple[Any, bool]:
 
 
 def _split(difference: Any) -> tuple[Any, Any]:
-    constant, variables = sympy.expand(difference).subs(sympy.floor(S / 2), H).as_coeff_Add()
+    constant, variables = sympy.expand(difference).as_coeff_Add()
     return constant, variables
 
 
-def join(outcomes: dict[Path, sympy.Expr], grid: Grid, depth: int = 0) -> sympy.Expr:
+def join(outcomes: dict[Path, sympy.Expr], grid: Points, depth: int = 0) -> sympy.Expr:
     """One expression for all cases: a Piecewise, but for branches that make no difference."""
     if len(outcomes) == 1:
         return next(iter(outcomes.values()))
@@ -218,7 +250,7 @@ def join(outcomes: dict[Path, sympy.Expr], grid: Grid, depth: int = 0) -> sympy.
     return sympy.Piecewise(*pieces(sides[True], condition), *pieces(sides[False], sympy.true))
 
 
-def _equal(here: sympy.Expr, other: sympy.Expr, region: np.ndarray, grid: Grid) -> bool:
+def _equal(here: sympy.Expr, other: sympy.Expr, region: np.ndarray, grid: Points) -> bool:
     """Whether two expressions have the same values in a region; logarithms, which are floats there, cancel first."""
     if here.has(sympy.log) and not here.has(sympy.Piecewise, sympy.Max) and not other.has(sympy.Piecewise, sympy.Max):
         here, other = sympy.expand(here - other), sympy.Integer(0)

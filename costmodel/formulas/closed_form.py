@@ -26,8 +26,9 @@ from ..tape.errors import Mismatch, NeedsNumber, UnruledFunction
 from ..tape.program import Program, record_call
 from ..tape.recording import Recording
 from ..tape.run import prompt_frees
+from .atoms import of_methods
 from .cases import Grid, Outcome, Path, Ranges, explore, join, pieces
-from .peak import in_variables, peak_candidates
+from .peak import peak_candidates
 from .symbols import C_IN, C_OUT, B, C, K, M, S, hint, option_symbol
 
 if TYPE_CHECKING:
@@ -281,10 +282,12 @@ def _on_line(
 
 @lru_cache(maxsize=512)
 def _outcomes(setting: Setting, quantity: str, part: str | None) -> dict[Path, Outcome]:
+    atoms = of_methods()
+
     def read(recording: Recording, ranges: Ranges) -> Outcome:
         if quantity == "peak_bytes":
-            return peak_candidates(recording.sizes, recording.start, ranges)
-        return (sympy.expand(in_variables(recording.quantity(quantity, part))),)
+            return peak_candidates(recording.sizes, recording.start, ranges, atoms)
+        return (sympy.expand(atoms.put(recording.quantity(quantity, part))),)
 
     return {path: read(*result) for path, result in _recordings(setting).items()}
 

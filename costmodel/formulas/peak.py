@@ -9,22 +9,21 @@ from typing import Any
 import numpy as np
 import sympy
 
+from .atoms import Atoms
 from .cases import Outcome, Ranges
-from .symbols import H, S
-
-_REMAINDER = sympy.Symbol("s mod 2", integer=True, nonnegative=True)
 
 
-def peak_candidates(events: list[tuple[int, Any]], start: int, ranges: Ranges) -> Outcome:
+def peak_candidates(events: list[tuple[int, Any]], start: int, ranges: Ranges, atoms: Atoms) -> Outcome:
     """Polynomials whose maximum is the peak of live bytes, in order of time.
 
     A total is left out if another is at least as large for all values: if no coefficient of the other is smaller once
-    every variable x is written as its least value + x', or with s written as 2h + a remainder.
+    every variable x is written as its least value + x', or the sides of images by the floors of their parts.
 
     Args:
         events: allocations (+1, bytes) and releases (-1, bytes).
         start: the number of events before the measured call.
-        ranges: the smallest and the largest value of each symbol.
+        ranges: the smallest and the largest value of each variable.
+        atoms: the variables that stand for floors.
     """
     if all(isinstance(size, int) for _, size in events):
         return (sympy.Integer(max(list(accumulate(sign * size for sign, size in events))[start - 1 :])),)
@@ -37,26 +36,22 @@ def peak_candidates(events: list[tuple[int, Any]], start: int, ranges: Ranges) -
     tops = live[[row for row, fall in enumerate([*falls, True]) if fall]]
     tops = np.array(list(dict.fromkeys(map(tuple, tops))))
 
-    expressions = [in_variables(size) for size in sizes]
-    least = {x: x + low for x, (low, _) in ranges.items()}
-    halves = any(e.has(H) for e in expressions)
-    for shift in (least, least | {S: 2 * least.get(H, H) + _REMAINDER}) if halves else (least,):
-        totals = tops @ _matrix([e.xreplace(shift) for e in expressions])[1]
-        tops = tops[[not _dominated(totals, i) for i in range(len(tops))]]
+    expressions = [sympy.expand(atoms.put(size)) for size in sizes]
+    for shift in (atoms.least(ranges), atoms.remainders(ranges)):
+        if shift is not None:
+            totals = tops @ _matrix([e.xreplace(shift) for e in expressions])[1]
+            tops = tops[_undominated(totals)]
     monomials, matrix = _matrix(expressions)
     return tuple(sympy.Add(*(int(a) * x for a, x in zip(top @ matrix, monomials, strict=True) if a)) for top in tops)
 
 
-def in_variables(size: Any) -> sympy.Expr:
-    """An expression with h for ⌊s/2⌋."""
-    return sympy.sympify(size).subs(sympy.floor(S / 2), H)
-
-
-def _dominated(totals: np.ndarray, i: int) -> bool:
-    """Whether another row is no smaller anywhere (of equal rows the first stays)."""
-    others = (totals >= totals[i]).all(axis=1)
-    equal = (totals == totals[i]).all(axis=1)
-    return bool((others & ~equal).any() or equal[:i].any())
+def _undominated(totals: np.ndarray) -> list[int]:
+    """The rows of which no other is as large everywhere; of equal rows the first."""
+    kept: list[int] = []
+    for i in np.lexsort((np.arange(len(totals)), -totals.sum(axis=1))):  # a row that dominates has a larger sum
+        if not any((totals[j] >= totals[i]).all() for j in kept):
+            kept.append(int(i))
+    return sorted(kept)
 
 
 def _matrix(expressions: list[sympy.Expr]) -> tuple[list[sympy.Expr], np.ndarray]:

@@ -14,7 +14,7 @@ from ..checks import channels, check_mode, check_quantity, lookup, one_of, posit
 from ..layer_cost import predict
 from .closed_form import SIDES, SIZES, Setting, closed_form
 from .symbols import C_IN, C_OUT, B, C, H, K, M, S, option_symbol
-from .vectorised import compiled
+from .vectorised import compiled, integers
 
 if TYPE_CHECKING:
     from lipcost.layers import LipschitzConv2d
@@ -148,7 +148,7 @@ def evaluate(
     resolve_counts(cls, dict.fromkeys(counts, 1))
     c_in, c_out = channels(c, c_in, c_out)
     given = {"b": b, "s": s, "c_in": c_in, "c_out": c_out, "k": k, **cls.counts, **counts}
-    arrays = dict(zip(given, np.broadcast_arrays(*(_integers(n, v) for n, v in given.items())), strict=True))
+    arrays = dict(zip(given, np.broadcast_arrays(*(integers(n, v) for n, v in given.items())), strict=True))
     for name, size in cls.sizes.items():
         if name not in arrays:
             arrays[name] = np.vectorize(size, otypes=[np.int64])(arrays["c_in"], arrays["c_out"])
@@ -251,13 +251,6 @@ def _check_sizes(cls: type[LipschitzConv2d], sizes: dict[str, int], rectangular:
         raise ValueError(f"{cls.name} has c_in == c_out: give c")
     if {"h", "w"} & set(sizes) and ("s" in sizes or not {"h", "w"} <= set(sizes)):
         raise ValueError("give s, or h and w")
-
-
-def _integers(name: str, value: Any) -> np.ndarray:
-    array = np.asarray(value)
-    if array.dtype.kind not in "iu" or (array < 1).any():
-        raise ValueError(f"{name} must be positive integers, got {value!r}")
-    return array.astype(np.int64)
 
 
 def _check_arrays(method: str, arrays: dict[str, np.ndarray], **how: Any) -> None:

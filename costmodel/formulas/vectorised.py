@@ -33,5 +33,27 @@ def compiled(expression: Any, symbols: Sequence[sympy.Symbol]) -> Callable[..., 
 
 
 def _numpy(expression: Any, symbols: Sequence[sympy.Symbol]) -> Callable[..., Any]:
-    function: Callable[..., Any] = sympy.lambdify(symbols, expression, "numpy", cse=True)
+    function: Callable[..., Any] = sympy.lambdify(symbols, _in_integers(expression), [_MODULE, "numpy"], cse=True)
     return function
+
+
+_DIVIDED = sympy.Function("floor_divide")
+_MODULE = {"floor_divide": np.floor_divide}
+
+
+def _in_integers(expression: Any) -> Any:
+    """The expression with each ⌊p/q⌋ as a division of integers: floats would be inexact."""
+    return expression.replace(sympy.floor, _quotient).replace(sympy.ceiling, lambda argument: -_quotient(-argument))
+
+
+def _quotient(argument: Any) -> Any:
+    numerator, denominator = sympy.together(argument).as_numer_denom()
+    return _DIVIDED(numerator, denominator)
+
+
+def integers(name: str, value: Any) -> np.ndarray:
+    """An array of sizes; a ValueError unless they are positive integers."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu" or (array < 1).any():
+        raise ValueError(f"{name} must be positive integers, got {value!r}")
+    return array.astype(np.int64)

@@ -1,165 +1,86 @@
-"""The optimizers of torch, line by line on the tape: one step with the state that earlier ones made, or the first.
-
-``foreach`` is what torch does where all parameters are on a GPU: one kernel for a list of tensors. Adam's step counters
-are 0-dimensional and stay on the host; they and their kernels are left out.
-"""
+"""The optimizers of torch by name. Their own code runs, on the tape as anywhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Iterable
+from functools import partial
+from inspect import unwrap
+from typing import Any, NamedTuple
 
 from ..checks import one_of
-from ..tape import Tape
 
-if TYPE_CHECKING:
-    from ..tape import Tensor
-
-Tensors = Sequence["Tensor"]
+DECAY = 0.01  # where there is a weight decay; its value does not matter
 
 
-class Optimizer:
-    """One step over all parameters.
+class Kind(NamedTuple):
+    """A class of torch.optim and what a name says of it."""
 
-    Args:
-        parameters: what is optimised.
-        weight_decay: whether there is one.
-        foreach: whether a kernel treats all parameters at once.
-        first: whether there was no step before, which makes the state.
+    cls: str
+    settings: dict[str, Any]
+    foreach: bool = True  # whether it has a form of one kernel for all parameters
+    fused: bool = False  # whether it has one of a single kernel
 
-    Attributes:
-        state: its own tensors, as many of each parameter's shape as ``states``.
-    """
+    def __call__(
+        self, parameters: Iterable[Any], *, weight_decay: bool, form: str, lr: float | None = None, bare: bool = False
+    ) -> Any:
+        """The optimizer of these parameters, in one of FORMS.
 
-    states: ClassVar[int]
-
-    def __init__(self, parameters: list[Tensor], *, weight_decay: bool, foreach: bool, first: bool = False) -> None:
-        self.parameters, self.weight_decay, self.foreach, self.first = parameters, weight_decay, foreach, first
-        from ..tape.program import given  # noqa: PLC0415  (it needs torch, which the names of optimizers do not)
-
-        states = 0 if first else self.states
-        self.state = [[given(p.tape, p.sizes, p.dtype) for p in parameters] for _ in range(states)]
-
-    def step(self, gradients: list[Tensor]) -> None:
-        """Update the parameters by their ``gradients``, in the same order."""
-        if self.first:
-            self.begin()
-        columns = (self.parameters, gradients, *self.state)
-        self.update([columns] if self.foreach else ([[t] for t in row] for row in zip(*columns, strict=True)))
-
-    def begin(self) -> None:
-        """Make the state that torch makes before the first update."""
-
-    def update(self, rows: Iterable[Sequence[Tensors]]) -> None:
-        """The same, for each of ``rows``: parameters, gradients and state that are treated at once.
-
-        As in torch, a row's temporaries live until the next row's take their names.
+        Args:
+            parameters: what is optimised.
+            weight_decay: whether it has one.
+            form: "single", a loop over the parameters; "foreach" or "fused".
+            lr: its learning rate, which does not matter; torch's default by default.
+            bare: whether to leave out the decorators by which torch loads its compiler: a second of waiting.
         """
-        raise NotImplementedError
+        import torch  # noqa: PLC0415  (its names do not need it)
 
-    def kernel(self, name: str, *lists: Tensors) -> None:
-        """A kernel that changes the first of the lists in place."""
-        read = [tensor for each in lists for tensor in each]
-        self._record(name, read, lists[0])
-
-    def new(self, name: str, *lists: Tensors) -> list[Tensor]:
-        """A kernel that writes new tensors of the shapes of the first list."""
-        written = [tensor.new(tensor.sizes) for tensor in lists[0]]
-        self._record(name, [tensor for each in lists for tensor in each], written)
-        return written
-
-    def made(self, name: str, like: Tensor, *read: Tensor) -> Tensor:
-        """A tensor of the state, which torch makes one by one."""
-        out = like.new(like.sizes)
-        out.tape.kernel(name, "pointwise", [*read, out], flops=0)
-        return out
-
-    def _record(self, name: str, read: Tensors, written: Tensors) -> None:
-        tape: Tape = written[0].tape
-        name = f"_foreach_{name}" if self.foreach else name
-        tape.kernel(name, "pointwise", [*read, *written], flops=sum(tensor.elements for tensor in written))
+        settings = self.settings | {"weight_decay": DECAY if weight_decay else 0.0}
+        if lr is not None:
+            settings["lr"] = lr
+        if self.foreach:
+            settings["foreach"] = form == "foreach"
+        if self.fused:
+            settings["fused"] = form == "fused"
+        elif form == "fused":
+            raise ValueError(
+                f"{self.cls} has no fused form; fused: {', '.join(n for n, k in OPTIMIZERS.items() if k.fused)}"
+            )
+        cls = getattr(torch.optim, self.cls)
+        return (_bare(cls) if bare else cls)(parameters, **settings)
 
 
-class SGD(Optimizer):
-    """Gradient descent: torch.optim.SGD without momentum."""
-
-    states = 0
-
-    def update(self, rows: Iterable[Sequence[Tensors]]) -> None:
-        """w ← w - η g."""
-        for row in rows:
-            parameters, gradients = row
-            if self.weight_decay:
-                gradients = self.new("add", gradients, parameters)
-            self.kernel("add_", parameters, gradients)
+def _bare(cls: Any) -> Any:
+    """A class of torch.optim without its decorators."""
+    return type(cls.__name__, (cls,), {name: unwrap(getattr(cls, name)) for name in ("step", "add_param_group")})
 
 
-class Momentum(Optimizer):
-    """torch.optim.SGD with momentum."""
+FORMS = ("single", "foreach", "fused")
+OPTIMIZERS: dict[str, Kind] = {
+    "sgd": Kind("SGD", {}, fused=True),
+    "sgd-momentum": Kind("SGD", {"momentum": 0.9}, fused=True),
+    "adam": Kind("Adam", {}, fused=True),
+    "adamw": Kind("AdamW", {}, fused=True),
+    "adagrad": Kind("Adagrad", {}, fused=True),
+    "adadelta": Kind("Adadelta", {}),
+    "adamax": Kind("Adamax", {}),
+    "nadam": Kind("NAdam", {}),
+    "radam": Kind("RAdam", {}),
+    "rmsprop": Kind("RMSprop", {}),
+}
 
-    states = 1
-
-    def update(self, rows: Iterable[Sequence[Tensors]]) -> None:
-        """v ← μ v + g, w ← w - η v; the first v is g."""
-        made: list[Tensor] = []
-        for row in rows:
-            parameters, gradients, *state = row
-            if self.weight_decay:
-                gradients = self.new("add", gradients, parameters)
-            if self.first:
-                velocity: Tensors = [self.made("clone", g, g) for g in gradients]
-                made += velocity
-            else:
-                (velocity,) = state
-                self.kernel("mul_", velocity)
-                self.kernel("add_", velocity, gradients)
-            gradients = velocity
-            self.kernel("add_", parameters, gradients)
-        if self.first:
-            self.state = [made]
+Make = Callable[[Iterable[Any]], Any]  # an optimizer of parameters
 
 
-class Adam(Optimizer):
-    """torch.optim.Adam."""
-
-    states = 2
-    decoupled = False
-
-    def begin(self) -> None:
-        """Both moments of a parameter, then those of the next."""
-        pairs = [[self.made("zeros_like", p) for _ in range(self.states)] for p in self.parameters]
-        self.state = [list(column) for column in zip(*pairs, strict=True)]
-
-    def update(self, rows: Iterable[Sequence[Tensors]]) -> None:
-        """Both moments, and w ← w - η m / (√v + ε)."""
-        for row in rows:
-            parameters, gradients, first, second = row
-            if self.weight_decay and self.decoupled:
-                self.kernel("mul_", parameters)
-            elif self.weight_decay:
-                gradients = self.new("add", gradients, parameters)
-            self.kernel("lerp_", first, gradients)
-            self.kernel("mul_", second)
-            self.kernel("addcmul_", second, gradients, gradients)
-            if self.foreach:
-                gradients = ()
-                root = self.new("sqrt", second)
-                self.kernel("div_", root)
-            else:
-                root = self.new("div", self.new("sqrt", second))
-            self.kernel("add_", root)
-            self.kernel("addcdiv_", parameters, first, root)
-
-
-class AdamW(Adam):
-    """torch.optim.AdamW: weight decay apart from the gradient."""
-
-    decoupled = True
-
-
-OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "sgd-momentum": Momentum, "adam": Adam, "adamw": AdamW}
-
-
-def find_optimizer(name: str) -> type[Optimizer]:
+def find_optimizer(name: str) -> Kind:
     """The optimizer of that name."""
-    return OPTIMIZERS[one_of("optimizer", name, OPTIMIZERS)]
+    kind: Kind = OPTIMIZERS[one_of("optimizer", name, OPTIMIZERS)]
+    return kind
+
+
+def maker(optimizer: str | Make, *, weight_decay: bool, form: str) -> Make:
+    """What makes the optimizer on a tape: of a name, or of a user's own, which has its settings."""
+    if not isinstance(optimizer, str):
+        if weight_decay:
+            raise ValueError("weight_decay is for a named optimizer; one of your own has its settings")
+        return optimizer
+    return partial(find_optimizer(optimizer), weight_decay=weight_decay, form=form, bare=True)

@@ -2,52 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from ..tape import Tape, Tensor, run_backward
-from ..tape.program import CALLS, Program, Session, given
+from ..tape import Tape, Tensor
+from ..tape.program import CALLS, Program, Session, autocast, given
 from ..tape.recording import Recording
-from ..tape.rules.factories import filled
-from .optimizers import Optimizer
+from ..tape.run import on_host
+from .optimizers import Make
 
 
-def record_step(
-    program: Program,
-    tape: Tape,
-    criterion: nn.Module,
-    optimizer: Callable[[list[Tensor]], Optimizer],
-    calls: int = CALLS,
-) -> tuple[Recording, Any]:
-    """Record ``loss = criterion(module(x), labels); loss.backward(); optimizer.step()`` by docs/conventions.md.
+@dataclass(frozen=True)
+class Step:
+    """How a network is trained.
 
-    No gradient is there before, and all are kept; the optimizer's state is there, for the parameters that get one,
-    unless its first step makes it. Of so many ``calls`` the last is recorded.
+    Attributes:
+        criterion: the loss, of scores and labels.
+        optimizer: what makes it, of the parameters.
+        first: whether the step is the first, in which the optimizer makes its state.
+        accumulate: how many batches it takes, one after the other.
+        autocast: the type in which forward and loss compute under torch.autocast, None for full precision.
     """
 
-    def step(session: Session) -> None:
-        module = session.module
+    criterion: nn.Module
+    optimizer: Make
+    first: bool = False
+    accumulate: int = 1
+    autocast: Any = None
+
+    def record(self, program: Program, tape: Tape) -> Recording:
+        """Record the step by the protocol of docs/conventions.md.
+
+        No gradient is there before, and all are kept; the optimizer's state is there, for the parameters that get one,
+        unless its first step makes it.
+        """
+        session = Session(program, tape)
+        return session.record(self._run, 1 if self.first else CALLS)
+
+    def _run(self, session: Session) -> None:
+        tape, module = session.tape, session.module
         parameters = list(module.parameters())
         if not parameters:
             raise ValueError("a training step needs a network with parameters, got one without")
-        labels = given(tape, program.sizes[:1], torch.int64)
+        for tensor in (session.x, *parameters):
+            tensor.grad = None
+        labels = given(tape, session.program.sizes[:1], torch.int64)
         session.kept["inputs"] = [labels]
-        loss = session.forward(lambda x: criterion(_scores(module(x)), labels))
-        tape.phase = "backward"
-        by_leaf = run_backward(loss, filled("ones_like", tape, (), loss.dtype), accumulate=True)
-        pairs = [(p, by_leaf[p.edge[0]]) for p in parameters if p.edge is not None and p.edge[0] in by_leaf]
-        session.gradients = [gradient for _, gradient in pairs]
+        for _ in range(self.accumulate):
+            loss = self._loss(session, labels)
+            loss.backward()
+        with on_host(tape), torch.no_grad():
+            tape.phase, tape.part = "optimizer", "input"
+            with tape.beforehand():
+                optimizer = self.optimizer(parameters)
+                if not self.first:
+                    optimizer.step()
+            optimizer.step()
+        session.gradients = [p.grad for p in parameters if p.grad is not None]
         session.kept["gradients"] = session.gradients
-        tape.phase, tape.part = "optimizer", "input"
-        optimize = optimizer([parameter for parameter, _ in pairs])
-        optimize.step(session.gradients)
-        session.kept["optimizer"] = [tensor for each in optimize.state for tensor in each]
+        session.kept["optimizer"] = [
+            each for state in optimizer.state.values() for each in state.values() if type(each) is Tensor
+        ]
 
-    session = Session(program, tape)
-    return session.record(step, calls), session.module
+    def _loss(self, session: Session, labels: Tensor) -> Tensor:
+        session.tape.phase = "forward"
+
+        def loss(x: Tensor) -> Tensor:
+            with autocast(self.autocast):
+                value: Any = self.criterion(_scores(session.module(x)), labels)
+                return value if self.accumulate == 1 else value / self.accumulate
+
+        return session.forward(loss)
 
 
 def _scores(scores: Tensor) -> Tensor:

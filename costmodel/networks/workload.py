@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from lipcost.layers.networks.table import CONV_NETS, find_network
 
-from ..checks import check_mode, lookup, positive, resolve_counts, torch_dtype
+from ..checks import check_mode, lookup, one_of, positive, resolve_counts, torch_dtype
 from ..tape import Tape
 from ..tape.recording import Recording
-from .optimizers import find_optimizer
+from .optimizers import Make, find_optimizer, maker
+
+AUTOCAST = ("bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -23,16 +24,20 @@ class Workload:
         name: the network's, or the class's of a module.
         module: the module, or a function of the tape that builds it.
         shape: of one input, (c, h, w) of an image.
-        mode, optimizer, weight_decay, foreach, dtype, in_place, input_gradient, first_step: as of ``predict_network``.
+        form: of the optimizer: "single", "foreach" or "fused".
+        mode, optimizer, weight_decay, accumulate, autocast, dtype, in_place, input_gradient, first_step: as of
+            ``predict_network``.
     """
 
     name: str
     module: Any
     shape: tuple[int, ...]
     mode: str
-    optimizer: str
+    optimizer: str | Make
     weight_decay: bool
-    foreach: bool
+    form: str
+    accumulate: int
+    autocast: str | None
     dtype: str
     in_place: bool
     input_gradient: bool
@@ -40,23 +45,20 @@ class Workload:
 
     def record(self, b: int) -> Recording:
         """One step with a batch of ``b``."""
-        from ..tape.program import CALLS, Program, record_call  # noqa: PLC0415  (these need torch)
-        from .step import record_step  # noqa: PLC0415
+        from ..tape.program import Program, record_call  # noqa: PLC0415  (these need torch)
+        from .step import Step  # noqa: PLC0415
 
         tape, train = Tape(self.in_place), self.mode == "train"
         sizes = (positive("b", b), *self.shape)
         program = Program(self.module, sizes, torch_dtype(self.dtype), None if train else False, self.input_gradient)
+        cast = torch_dtype(self.autocast) if self.autocast else None
         if not train:
-            return record_call(program, tape)[0]
+            return record_call(program, tape, cast)[0]
         from lipcost.layers import MarginCrossEntropy  # noqa: PLC0415
 
-        optimizer = partial(
-            find_optimizer(self.optimizer),
-            weight_decay=self.weight_decay,
-            foreach=self.foreach,
-            first=self.first_step,
-        )
-        return record_step(program, tape, MarginCrossEntropy(), optimizer, 1 if self.first_step else CALLS)[0]
+        optimizer = maker(self.optimizer, weight_decay=self.weight_decay, form=self.form)
+        step = Step(MarginCrossEntropy(), optimizer, self.first_step, self.accumulate, cast)
+        return step.record(program, tape)
 
 
 def workload(
@@ -64,7 +66,7 @@ def workload(
     method: str | None,
     *,
     mode: str = "train",
-    optimizer: str = "sgd-momentum",
+    optimizer: str | Make = "sgd-momentum",
     weight_decay: bool = False,
     s: int | None = None,
     h: int | None = None,
@@ -76,6 +78,9 @@ def workload(
     dtype: str | None = None,
     in_place: bool = True,
     foreach: bool = False,
+    fused: bool = False,
+    accumulate: int = 1,
+    autocast: str | None = None,
     input_gradient: bool = False,
     first_step: bool = False,
     **options: Any,
@@ -86,7 +91,10 @@ def workload(
         dtype = own or "float32"
     if own not in (None, dtype):
         raise ValueError(f"the module's parameters are {own}, not {dtype!r}; give no dtype, or theirs")
-    find_optimizer(optimizer)
+    if isinstance(optimizer, str):
+        find_optimizer(optimizer)
+    if autocast is not None:
+        one_of("autocast", autocast, AUTOCAST)
     if first_step and mode != "train":
         raise ValueError(f"first_step is of a training step, not of mode {mode!r}")
     settings = {"classes": classes, "width": width, **options}
@@ -111,7 +119,9 @@ def workload(
         mode=check_mode(mode),
         optimizer=optimizer,
         weight_decay=weight_decay,
-        foreach=foreach,
+        form="fused" if fused else "foreach" if foreach else "single",
+        accumulate=positive("accumulate", accumulate),
+        autocast=autocast,
         dtype=dtype,
         in_place=in_place,
         input_gradient=input_gradient,

@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import torch
 
-from .node import Backward, Node
+from .node import Backward, Node, Packed, unpacked
 from .tape import Storage, Tape
 from .tensor import Tensor
 
+_PASSES = count()  # a number for each backward pass
+
 
 def attach(
-    outputs: Sequence[Tensor], inputs: Sequence[Tensor], saved: Sequence[Tensor | None], backward: Backward
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    saved: Sequence[Tensor | None],
+    backward: Backward,
+    context: Any = None,
 ) -> None:
     """Make ``outputs`` differentiable: their node, if gradients are recorded and any input needs one.
 
@@ -27,6 +34,7 @@ def attach(
         inputs: what it is differentiated by.
         saved: what it keeps for its backward, None for what is left out.
         backward: ``backward(saved, *gradients)`` returns one gradient, or None, per input.
+        context: of an autograd Function.
     """
     for tensor in inputs:
         if tensor.is_followed:
@@ -42,62 +50,117 @@ def attach(
         inputs=[tensor.edge for tensor in inputs],
         shapes=[tensor.sizes for tensor in inputs],
         dtypes=[tensor.dtype for tensor in inputs],
-        saved=tuple(None if tensor is None else tensor.alias() for tensor in saved),
+        saved=_kept(tape, saved, outputs),
         part=tape.part,
         outputs=len(outputs),
+        context=context,
     )
     tape.nodes += 1
+    tape.graph.add(node)
     for index, tensor in enumerate(outputs):
         tensor.edge = (node, index)
 
 
-def saved_storages(root: Tensor) -> set[Storage]:
-    """The storages that the graph behind ``root`` keeps for the backward pass."""
-    kept = {t.memory for node in _reachable(root) for t in node.saved if t is not None}
-    return {storage for storage in kept if not storage.constant}
+def _kept(tape: Tape, saved: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> tuple[Any, ...]:
+    """What a node keeps: the tensors, or what the innermost hook on saved tensors makes of them.
+
+    Torch packs inputs before an operation runs, and its outputs afterwards. A checkpoint's recomputation ends at the
+    last tensor that it needs, which may be such an input: then the operation has not run.
+    """
+    if not tape.hooks:
+        return tuple([None if tensor is None else tensor.alias() for tensor in saved])
+    pack, unpack = tape.hooks[-1]
+    made = [tensor is not None and any(tensor is output for output in outputs) for tensor in saved]
+    kept: list[Any] = [None] * len(saved)
+    for late in (False, True):
+        for i, tensor in enumerate(saved):
+            if tensor is not None and made[i] == late:
+                try:
+                    kept[i] = Packed(pack(tensor.alias()), unpack)
+                except Exception:
+                    if not late:
+                        tape.undo([output.memory for output in outputs])
+                    raise
+    return tuple(kept)
 
 
-def run_backward(root: Tensor, gradient: Tensor, accumulate: bool = False) -> dict[Node, Tensor]:
-    """Run the backward pass from ``root``; the gradient of each leaf's node, kept as a caller keeps them.
+def saved_storages(tape: Tape) -> set[Storage]:
+    """The storages that graphs on the tape keep for a backward pass, what a hook keeps left out."""
+    kept = [each for node in tape.graph for each in node.saved] + [each() for each in tape.kept]
+    return {each.memory for each in kept if type(each) is Tensor and not each.memory.constant}
+
+
+def run_backward(
+    roots: Sequence[Tensor], gradients: Sequence[Tensor], accumulate: bool = False, keep: bool = False
+) -> dict[Node, Tensor]:
+    """Run the backward pass; the gradient of each leaf's node, kept as a caller keeps them.
 
     Args:
-        root: what is differentiated.
-        gradient: the gradient of ``root``.
-        accumulate: whether they end in ``.grad``, as from ``root.backward()``, and not at torch.autograd.grad.
+        roots: what is differentiated.
+        gradients: of these.
+        accumulate: whether they end in ``grad``, and not at torch.autograd.grad.
+        keep: whether the graph stays.
     """
-    assert root.edge is not None
-    tape = root.tape
+    tape = roots[0].tape
     tape.phase = "backward"
-    start, index = root.edge
-    waiting = _dependencies(root)
-    arrived: dict[Node, list[Tensor | None]] = {start: [None] * start.outputs}
-    arrived[start][index] = _another(gradient)
-    ready = [(-start.order, id(start), start)]
+    waiting, arrived, ready = _start(tape, roots, gradients)
+    del gradients
     results: dict[Node, Tensor] = {}
+    tape.passes.append((next(_PASSES), accumulate))
     with torch.no_grad():
         while ready:
             node = heapq.heappop(ready)[2]
-            gradients = arrived.pop(node)
+            own = arrived.pop(node)
             if node.backward is None:
-                of_leaf = gradients.pop()
-                if of_leaf is not None:
-                    results[node] = of_leaf.in_layout(node.strides) if accumulate else of_leaf
+                of_leaf = own.pop()
+                if of_leaf is not None and accumulate:
+                    _keep(node, of_leaf)
+                elif of_leaf is not None:
+                    results[node] = of_leaf
                 del of_leaf
                 continue
             tape.part = node.part
-            for target in _route(tape, node, _run(node, gradients), arrived, waiting):
+            for target in _route(tape, node, _run(node, own, keep), arrived, waiting):
                 heapq.heappush(ready, (-target.order, id(target), target))
+    tape.passes.pop()
     return results
 
 
-def _run(node: Node, gradients: list[Tensor | None]) -> list[Tensor | None]:
+Waiting = dict[Node, int]
+Arrived = dict[Node, list["Tensor | None"]]
+Ready = list[tuple[int, int, Node]]
+
+
+def _start(tape: Tape, roots: Sequence[Tensor], gradients: Sequence[Tensor]) -> tuple[Waiting, Arrived, Ready]:
+    """How many gradients each node waits for, those of the roots, and the nodes that have all they wait for."""
+    edges = [root.edge for root in roots if root.edge is not None]
+    waiting = _dependencies([node for node, _ in edges])
+    arrived: Arrived = {}
+    for (node, index), gradient in zip(edges, gradients, strict=True):
+        slots = arrived.setdefault(node, [None] * node.outputs)
+        old = slots[index]
+        slots[index] = _another(gradient) if old is None else _accumulate(tape, old, gradient)
+    return waiting, arrived, [(-node.order, id(node), node) for node in arrived if not waiting.get(node)]
+
+
+def _keep(node: Node, gradient: Tensor) -> None:
+    """Add a gradient to its leaf's: the first as it is, in the leaf's layout."""
+    if node.grad is None:
+        node.grad = gradient.in_layout(node.strides)
+    else:
+        node.grad.add_(gradient)
+
+
+def _run(node: Node, gradients: list[Tensor | None], keep: bool) -> list[Tensor | None]:
     """Apply one node; each result summed to its input's shape, each with a reference of its own."""
     assert node.backward is not None
     if not any(gradient is not None for gradient in gradients):  # nothing depends on it
         gradients.clear()
         node.saved = ()
         return [None] * len(node.inputs)
-    outputs = list(node.backward(node.saved, *gradients))
+    saved = tuple(map(unpacked, node.saved))
+    outputs = list(node.backward(saved, *gradients))
+    del saved
     for i in range(len(outputs)):  # enumerate would hold on to what is replaced
         output, outputs[i] = outputs[i], None
         if output is None or node.inputs[i] is None:
@@ -109,7 +172,8 @@ def _run(node: Node, gradients: list[Tensor | None]) -> list[Tensor | None]:
         outputs[i] = output if output.memory.users == 1 else _another(output)
         del output
     gradients.clear()
-    node.saved = ()
+    if not keep:
+        node.saved = ()
     return outputs
 
 
@@ -157,21 +221,15 @@ def _accumulate(tape: Tape, old: Tensor, new: Tensor) -> Tensor:
     return total  # type: ignore[no-any-return]
 
 
-def _reachable(root: Tensor) -> list[Node]:
-    assert root.edge is not None
-    seen, stack = {root.edge[0]: None}, [root.edge[0]]
+def _dependencies(roots: Sequence[Node]) -> dict[Node, int]:
+    """How many gradients come to each node behind the roots."""
+    counts: dict[Node, int] = {}
+    seen, stack = set(roots), list(dict.fromkeys(roots))
     while stack:
         for edge in stack.pop().inputs:
-            if edge is not None and edge[0] not in seen:
-                seen[edge[0]] = None
-                stack.append(edge[0])
-    return list(seen)
-
-
-def _dependencies(root: Tensor) -> dict[Node, int]:
-    counts: dict[Node, int] = {}
-    for node in _reachable(root):
-        for edge in node.inputs:
             if edge is not None:
                 counts[edge[0]] = counts.get(edge[0], 0) + 1
+                if edge[0] not in seen:
+                    seen.add(edge[0])
+                    stack.append(edge[0])
     return counts

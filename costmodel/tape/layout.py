@@ -12,6 +12,9 @@ Strides = tuple[int, ...]
 Sizes = Sequence[int]
 
 CHANNELS_LAST = (0, 2, 3, 1)  # axes of an image batch from the outermost in memory to the innermost
+CHANNELS_LAST_3D = (0, 2, 3, 4, 1)  # likewise of a batch of volumes
+_FORMATS = {"channels_last": CHANNELS_LAST, "channels_last_3d": CHANNELS_LAST_3D}
+_BY_RANK = {len(order): order for order in _FORMATS.values()}
 
 
 def contiguous(sizes: Sizes, order: Sequence[int] | None = None) -> Strides:
@@ -128,12 +131,42 @@ def like(sizes: Sizes, strides: Strides) -> Strides:
 
 
 def is_channels_last(sizes: Sizes, strides: Strides) -> bool:
-    """Whether an image batch is taken as one whose channels lie innermost."""
-    if len(sizes) != len(CHANNELS_LAST) or strides[1] == 0 or 0 in sizes:
+    """Whether a batch of images or volumes is taken as one whose channels lie innermost."""
+    order = _BY_RANK.get(len(sizes))
+    if order is None or strides[1] == 0 or 0 in sizes:
         return False
     least = 0
-    for axis in reversed(CHANNELS_LAST):
+    for axis in reversed(order):
         if strides[axis] < least or (axis == 0 and least == strides[1]):
             return False
         least = strides[axis] * max(sizes[axis], 1)
     return True
+
+
+def channels_last(sizes: Sizes) -> Strides:
+    """The strides of a batch of images or volumes whose channels lie innermost."""
+    return contiguous(sizes, _BY_RANK[len(sizes)])
+
+
+def order_in(memory_format: object) -> Sequence[int] | None:
+    """The order of the axes in a torch.memory_format, or its name; None where they lie in their own.
+
+    Example:
+        >>> from lipcost.costmodel.tape.layout import order_in
+        >>> order_in("channels_last")
+        (0, 2, 3, 1)
+    """
+    return _FORMATS.get(str(memory_format).removeprefix("torch."))
+
+
+def format_of(sizes: Sizes, strides: Strides) -> str:
+    """The torch.memory_format, by name, that torch takes strides for.
+
+    Example:
+        >>> from lipcost.costmodel.tape.layout import format_of
+        >>> format_of((2, 3, 4, 5), (60, 1, 15, 3)), format_of((2, 3, 4, 5), (60, 20, 5, 1))
+        ('channels_last', 'contiguous')
+    """
+    if not is_channels_last(sizes, strides):
+        return "contiguous"
+    return next(name for name, order in _FORMATS.items() if len(order) == len(sizes))

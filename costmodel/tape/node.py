@@ -27,11 +27,33 @@ class Node:
     saved: tuple[Any, ...]  # tensors, or None
     part: str
     outputs: int = 1
+    context: Any = None  # of an autograd Function
     strides: Strides | None = None  # of a leaf: its gradient is kept in its layout
+    grad: Any = None  # of a leaf: what a backward left
 
     def __getattr__(self, name: str) -> Any:
-        """Torch's nodes have hooks and names."""
+        """Torch's nodes have hooks and names, and an autograd Function's has what its context has."""
+        if self.context is not None and hasattr(self.context, name):
+            return getattr(self.context, name)
         raise refused(f"grad_fn.{name}, as hooks of the backward use it")
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """What it keeps, as a program reads it."""
+        return tuple(map(unpacked, self.saved))
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What a hook on saved tensors made of one."""
+
+    value: Any
+    unpack: Callable[[Any], Any]
+
+
+def unpacked(saved: Any) -> Any:
+    """A saved tensor, as its hook gives it back."""
+    return saved.unpack(saved.value) if type(saved) is Packed else saved
 
 
 def leaf(strides: Strides | None) -> Node:

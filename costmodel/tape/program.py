@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +41,12 @@ class Program:
     input_gradient: bool = False
 
 
-def record_call(program: Program, tape: Tape) -> tuple[Recording, Any]:
+def autocast(dtype: Any) -> Any:
+    """The context in which a forward pass computes in a type where torch.autocast has it; none for None."""
+    return nullcontext() if dtype is None else torch.autocast("cpu", dtype)
+
+
+def record_call(program: Program, tape: Tape, cast: Any = None) -> tuple[Recording, Any]:
     """Record a call by the protocol of docs/conventions.md; also the module that was called.
 
     Training: ``y = module(x); torch.autograd.grad(y, [x, *parameters], g)``. Inference: ``y = module(x)`` without
@@ -49,13 +55,14 @@ def record_call(program: Program, tape: Tape) -> tuple[Recording, Any]:
 
     def call(session: Session) -> None:
         if program.train is False:
-            with torch.no_grad():
+            with torch.no_grad(), autocast(cast):
                 session.module(session.x)
             return
-        y = session.forward(session.module)
+        with autocast(cast):
+            y = session.forward(session.module)
         g = given(tape, y.sizes, y.dtype)
         mark("inputs", [g])
-        session.gradients = run_backward(y, g)
+        session.gradients = run_backward([y], [g])
 
     session = Session(program, tape)
     return session.record(call), session.module
@@ -118,7 +125,7 @@ class Session:
         own = self._mark_own()
         if y.edge is None:
             raise ValueError("nothing in the output asks for a gradient: the module has no parameter that reaches it")
-        self.saved = saved_storages(y) - own - {tensor.memory for tensor in self.tape.lifted}
+        self.saved = saved_storages(self.tape) - own - {tensor.memory for tensor in self.tape.lifted}
         for storage in self.saved:
             storage.category = "activations"
         return y

@@ -17,7 +17,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from . import table
-from .errors import refused, unruled
+from .errors import unruled
 from .graph import attach
 from .tape import Storage, Tape, pinned
 from .tensor import Tensor
@@ -44,8 +44,6 @@ def running(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
         tape: where they are recorded.
         module: one whose parameters and buffers lie on it meanwhile; all of it is put back, whatever happens.
     """
-    if torch.is_autocast_enabled("cpu"):
-        raise ValueError("a recording is of full precision; leave torch.autocast first")
     with ExitStack() as stack:
         stack.enter_context(_RECORDING)
         tape.lift = partial(constant, tape=tape, counted=False)
@@ -54,11 +52,17 @@ def running(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
         stack.callback(tapes.pop)
         stack.enter_context(prompt_frees())
         stack.enter_context(_functions_recorded(torch.autograd.Function.__mro__[1]))
-        stack.enter_context(_hooks_refused(torch.autograd.graph.saved_tensors_hooks))
+        stack.enter_context(_graphs_recorded())
+        stack.enter_context(_replaced(torch.overrides, "has_torch_function", _is_overridden))
         if module is not None:
             stack.enter_context(_on_tape(module, tape))
         stack.enter_context(Door())
         yield
+
+
+def _is_overridden(values: Any, asked: Callable[[Any], bool] = torch.overrides.has_torch_function) -> bool:
+    """Whether torch's modules meet tensors with functions of their own; not for being on a tape."""
+    return asked(tuple(value for value in values if type(value) is not Tensor))
 
 
 @contextmanager
@@ -73,8 +77,31 @@ def prompt_frees() -> Iterator[None]:
             gc.enable()
 
 
+@contextmanager
+def on_host(tape: Tape) -> Iterator[None]:
+    """Let tensors without axes be real ones: an optimizer's step counters, whose values it reads."""
+    tape.host = True
+    try:
+        yield
+    finally:
+        tape.host = False
+
+
+def _of_host(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a function makes or takes real tensors without axes alone."""
+    leaves = [value for value in _leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
+    if not leaves:
+        return function in _HOST_FACTORIES and not (args and isinstance(args[0], (tuple, list)) and args[0])
+    return not any(type(value) is Tensor for value in leaves)
+
+
+_HOST_FACTORIES = (torch.tensor, torch.as_tensor, torch.zeros, torch.ones)
+
+
 def _enter(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A torch function's rule; without one the function itself, if it meets and makes no tensor."""
+    if table.active().host and _of_host(function, args, kwargs):
+        return function(*args, **kwargs)
     of_function = table.RULES.find(function)
     if of_function is not None and not (of_function in table.RULES.factories and _importing()):
         return table.apply(of_function, args, kwargs)
@@ -222,22 +249,36 @@ def _functions_recorded(base: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _hooks_refused(hooks: Any) -> Iterator[None]:
-    """Refuse what changes how a graph keeps its tensors: checkpointing, offloading."""
-    original = hooks.__enter__
+def _graphs_recorded() -> Iterator[None]:
+    """Let hooks on saved tensors and backward passes inside a program act on the tape, so that checkpoints do."""
 
-    def refuse(self: Any) -> Any:
-        if table.recordings():
-            raise refused("torch.autograd.graph.saved_tensors_hooks (torch.utils.checkpoint uses it)")
-        return original(self)
+    def enter(self: Any) -> Any:
+        table.active().hooks.append((self.pack_hook, self.unpack_hook))
 
-    with _replaced(hooks, "__enter__", refuse):
+    def leave(self: Any, *_: object) -> None:
+        table.active().hooks.pop()
+
+    def keep(tensor: Any, is_output: bool = False) -> Any:
+        table.active().kept.append(weakref.ref(tensor))
+        return tensor
+
+    hooks: Any = torch.autograd.graph.saved_tensors_hooks
+    backward = table.RULES.find(torch.autograd.backward)
+    with (
+        _replaced(hooks, "__enter__", enter),
+        _replaced(hooks, "__exit__", leave),
+        _replaced(torch.autograd, "backward", backward),
+        _replaced(torch.autograd, "_is_checkpoint_valid", lambda: table.active().passes[-1][1]),
+        _replaced(torch._C, "_current_graph_task_id", lambda: table.active().passes[-1][0]),
+        _replaced(torch.utils.checkpoint, "_make_saved_tensor", keep),
+        _replaced(torch, "clear_autocast_cache", lambda: table.active().copies.clear()),
+    ):
         yield
 
 
 @contextmanager
 def _replaced(cls: Any, name: str, value: Any) -> Iterator[None]:
-    """Another attribute of a class for a while."""
+    """Another attribute of a class or a module for a while."""
     before = vars(cls).get(name)
     setattr(cls, name, value)
     try:
@@ -286,5 +327,5 @@ def _record_function(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         return [results[i] for i in places]
 
     inputs_tape = [inputs[0].tape]
-    attach(differentiable, inputs, kept, backward)
+    attach(differentiable, inputs, kept, backward, context)
     return tuple(outputs) if isinstance(result, tuple) else outputs[0]

@@ -6,15 +6,22 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from .errors import Mismatch
+from .table import active
 
 if TYPE_CHECKING:
     from .tape import Size, Tape
 
 
 def fit(a: Size, b: Size, what: str) -> None:
-    """Raise Mismatch if two sizes differ; those that are equal for some symbols fit, as a branch may have said so."""
-    if a != b and _distance(a, b) != 0:
-        raise Mismatch(f"{what}: {a} does not fit {b}")
+    """Raise Mismatch if two sizes differ; whether symbolic ones do is a branch, which the tape decides."""
+    if same(a, b):
+        return
+    if not (isinstance(a, int) and isinstance(b, int)):
+        import sympy  # noqa: PLC0415
+
+        if active().holds(sympy.Eq(a, b)):
+            return
+    raise Mismatch(f"{what}: {a} does not fit {b}")
 
 
 def multiple(size: Size, of: int, what: str) -> None:
@@ -60,16 +67,6 @@ def _equal(a: Any, b: Any) -> bool:
     import sympy  # noqa: PLC0415
 
     return bool(sympy.expand(a - b) == 0)
-
-
-def _distance(a: Size, b: Size) -> int:
-    """a - b where it is a number, 0 where that depends on symbols."""
-    if isinstance(a, int) and isinstance(b, int):
-        return a - b
-    import sympy  # noqa: PLC0415
-
-    difference = sympy.expand(a - b)
-    return int(difference) if difference.is_Integer else 0
 
 
 def halved(size: Size) -> Size:

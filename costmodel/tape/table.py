@@ -10,10 +10,12 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .autocast import treated
 from .errors import refused, unruled
 
 if TYPE_CHECKING:
@@ -23,10 +25,11 @@ Rule = Callable[..., Any]
 Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
-    "activations", "arithmetic", "arrangement", "attributes", "comparisons", "complex_numbers", "convolution",
-    "copies", "cumulative", "elementary", "extrema", "factories", "factorisations", "fourier", "gathering",
-    "indexing", "inplace", "joining", "linalg", "losses", "normalisation", "norms", "padding", "pointwise", "pooling",
-    "random", "reductions", "strided", "views",
+    "activations", "arithmetic", "arrangement", "attention", "attributes", "autograd", "comparisons",
+    "complex_numbers", "contractions", "convolution", "copies", "cumulative", "decompositions", "elementary",
+    "extrema", "factories", "factorisations", "foreach", "fourier", "gathering", "indexing", "inplace",
+    "joining", "linalg", "losses", "normalisation", "norms", "padding", "pointwise", "pooling", "random",
+    "recurrent", "reductions", "sampling", "strided", "upsampling", "views",
 )  # fmt: skip
 
 
@@ -59,7 +62,8 @@ class Rules(Mapping[Any, Rule]):
             factory: whether the function makes tensors of nothing but sizes.
         """
 
-        def add(rule: Declared) -> Declared:
+        def add(declared: Declared) -> Declared:
+            rule: Any = treated(declared, names)
             for name in names:
                 if name in self._named:
                     raise ValueError(f"{name} has a rule already")
@@ -68,7 +72,7 @@ class Rules(Mapping[Any, Rule]):
                     self._attributes.add(name)
             if factory:
                 self.factories.add(rule)
-            return rule
+            return rule  # type: ignore[no-any-return]
 
         return add
 
@@ -180,16 +184,23 @@ NUMPYS = {"axis": "dim", "keepdims": "keepdim"}  # names that torch takes as wel
 
 
 def _named(of_function: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Named arguments as rules take them: the first by its place, ``out`` only where a rule knows it or hands it on."""
+    """Named arguments as rules take them: the first one by its place, ``out`` where they know it."""
     named = {
         NUMPYS.get(name, name): value if type(value) in PLAIN else admitted(value) for name, value in kwargs.items()
     }
-    knows_out = {"out", "how"} & set(signature(of_function).parameters) if "out" in named else True
-    if not knows_out and named.pop("out") is not None:
+    if named.get("out") is None:
+        named.pop("out", None)
+    elif not _takes_out(of_function):
         raise refused("an argument out, into which the result is written")
     if not args and "input" in named:
         args = (named.pop("input"),)
     return args, named
+
+
+@lru_cache(maxsize=2048)
+def _takes_out(of_function: Rule) -> bool:
+    parameters = signature(of_function).parameters.values()
+    return any(each.name in ("out", "how") for each in parameters)
 
 
 def admitted(value: Any) -> Any:

@@ -9,9 +9,11 @@ Sizes are Python ints (a prediction) or SymPy expressions (a formula); the progr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 Size = Any  # an int, or a SymPy expression with integer values
 Shape = tuple[Size, ...]
@@ -83,6 +85,12 @@ class Tape:
         lift: makes one of a real tensor.
         phase, part: of the operations that come.
         nodes: how many steps of a backward graph were recorded, which orders them.
+        graph: those that are alive.
+        kept: weak references to tensors that torch's own code keeps as a graph does.
+        hooks: on what graphs keep, as pairs of pack and unpack, the innermost last.
+        copies: of parameters, which autocast made.
+        host: whether tensors without axes are numbers of the program's, with values, and in no figure.
+        passes: the backward passes that run, the innermost last: a number, and whether gradients end in ``grad``.
     """
 
     def __init__(
@@ -99,6 +107,12 @@ class Tape:
         self.lifted: list[Any] = []
         self.lift: Callable[[Any], Any] = lambda tensor: tensor
         self.phase, self.part, self.nodes = "forward", "input", 0
+        self.graph: WeakSet[Any] = WeakSet()
+        self.kept: list[Callable[[], Any]] = []
+        self.hooks: list[tuple[Callable[[Any], Any], Callable[[Any], Any]]] = []
+        self.passes: list[tuple[int, bool]] = []
+        self.copies: dict[Any, Any] = {}
+        self.host = False
         self._nbytes: dict[tuple[Shape, int], Size] = {}
 
     @property
@@ -136,6 +150,27 @@ class Tape:
     def release(self, storage: Storage) -> None:
         """Called when the last tensor of ``storage`` is gone."""
         self.events.append((-1, storage))
+
+    def undo(self, storages: Sequence[Storage]) -> None:
+        """Forget the last kernel and what it wrote."""
+        self.operations.pop()
+        for storage in storages:
+            self.events.remove((1, storage))
+            pinned(storage)
+
+    @contextmanager
+    def beforehand(self) -> Iterator[None]:
+        """What runs inside was there before: no figure has it, but what it leaves is in the base."""
+        start, kernels = len(self.events), len(self.operations)
+        yield
+        left: dict[Storage, None] = {}
+        for sign, storage in self.events[start:]:
+            if sign > 0:
+                left[storage] = None
+            else:
+                left.pop(storage, None)
+        self.base += left
+        del self.events[start:], self.operations[kernels:]
 
     def restart(self) -> None:
         """Forget all but what is alive and the module's own or transformed parameters, which becomes the base."""

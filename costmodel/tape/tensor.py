@@ -175,6 +175,12 @@ class Tensor(torch.Tensor):
         out.base = None
         return out
 
+    def unsafe(self) -> Tensor:
+        """Itself, not taken for a view any more: torch's unsafe views are changed in place like any tensor."""
+        self.is_view = self.follows = False
+        self.base = None
+        return self
+
     def require_grad(self) -> Tensor:
         """Make it a leaf whose gradient is asked for."""
         self.edge = (leaf(self._strides), 0)
@@ -250,8 +256,18 @@ class Tensor(torch.Tensor):
         """The node that made it."""
         return None if self.edge is None or self.is_leaf else self.edge[0]
 
-    grad = None
+    @property
+    def grad(self) -> Tensor | None:  # type: ignore[override]
+        """Of a leaf: the gradient that a backward pass left."""
+        return None if self.edge is None else self.edge[0].grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if self.edge is not None:
+            self.edge[0].grad = value
+
     is_meta = True  # it has no values
+    is_sparse = is_sparse_csr = is_quantized = is_nested = False
     device = torch.device("cpu")  # where a real one would be
 
     @property

@@ -14,7 +14,7 @@ from lipcost.costmodel import Device, find_device
 from lipcost.costmodel.devices.device import FIGURES
 from lipcost.costmodel.devices.fit import PARAMETERS, fit_epochs, read_counts
 
-COUNTS = Path(__file__).parents[2] / "validate" / "data" / "epochs-2h.csv"
+COUNTS = Path(__file__).parents[2] / "validate" / "compare" / "data" / "epochs-2h.csv"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def cells(text: str) -> list[list[str]]:
 
 
 def test_plan_reproduces_the_published_epochs(fitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    epochs = {}
+    epochs: dict[tuple[str, str], float] = {}
     for size in ("XS", "M"):
         names = ",".join(count.algorithm for count in read_counts(COUNTS))
         options = ["--methods", names, "--device", str(fitted), "--hours", "2", "--json"]
@@ -107,7 +107,7 @@ def test_measured_profile(
         calls.append(device)
         return here
 
-    monkeypatch.setattr("lipcost.validate.calibrate.calibrate", measure)
+    monkeypatch.setattr("lipcost.validate.measure.calibrate.calibrate", measure)
     path = tmp_path / "here.json"
     assert run(["calibrate", "-o", str(path), *(["--json"] if as_json else ["--device", "cuda"])]) == 0
     out, err = capsys.readouterr()

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -203,6 +204,9 @@ def test_settings_reach_the_methods_that_know_them() -> None:
         (["validate", "--device", "tpu"], ["'tpu'", "cpu", "cuda"]),
         (["validate", "--device", "cuda", "--seed", "1"], ["--seed", "--device cpu"]),
         (["validate", "--device", "cuda", "--cuda", "a.json"], ["--cuda", "--device cpu"]),
+        (["report", "none.json"], ["none.json"]),
+        (["report", "pyproject.toml"], ["pyproject.toml", "JSON"]),
+        (["report"], ["FILE"]),
         (["forecast"], ["forecast"]),
     ],
     ids=" ".join,
@@ -219,20 +223,28 @@ def test_bad_input_is_one_line_and_exit_code_2(
         assert re.search(rf"(?<![\w-]){re.escape(word)}(?!\w)", err), word
 
 
+class Found(NamedTuple):
+    """What a validation found, in the place of one."""
+
+    passed: bool
+    lines: list[dict[str, Any]]
+    verdict: str = "Some."
+
+    def summary(self) -> list[dict[str, Any]]:
+        return self.lines
+
+
 @pytest.mark.parametrize(("matches", "code"), [(True, 0), (False, 1)])
 def test_validate_passes_options_on_and_reports(
     matches: bool, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls = []
 
-    def run_validation(output: Path, methods: list[str], seed: int, quick: bool, *_: object, **__: object) -> bool:
+    def run_validation(output: Path, methods: list[str], seed: int, quick: bool, *_: object, **__: object) -> Any:
         calls.append((output, methods, seed, quick))
-        (output / "report.json").write_text(
-            json.dumps({"verdict": "Some.", "summary": [{"method": "soc", "mismatches": 3}]})
-        )
-        return matches
+        return Found(matches, [{"method": "soc", "mismatches": 3}])
 
-    monkeypatch.setattr("lipcost.validate.report.run_validation", run_validation)
+    monkeypatch.setattr("lipcost.validate.report.run.run_validation", run_validation)
     args = ["validate", "--methods", "soc,aol", "--methods", "lot", "--seed", "5", "--quick", "--output", str(tmp_path)]
     assert run(args) == code
     assert calls == [(tmp_path, ["soc", "aol", "lot"], 5, True)]
@@ -242,23 +254,21 @@ def test_validate_passes_options_on_and_reports(
 
 
 def test_validate_defaults_to_every_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run_validation(output: Path, methods: list[str], *_: object, **__: object) -> bool:
-        (output / "report.json").write_text(json.dumps({"verdict": "All.", "summary": [{"methods": methods}]}))
-        return methods == list(METHODS)
+    def run_validation(output: Path, methods: list[str], *_: object, **__: object) -> Any:
+        return Found(methods == list(METHODS), [{"methods": methods}])
 
-    monkeypatch.setattr("lipcost.validate.report.run_validation", run_validation)
+    monkeypatch.setattr("lipcost.validate.report.run.run_validation", run_validation)
     assert run(["validate", "--output", str(tmp_path)]) == 0
 
 
 def test_validate_adds_the_files_of_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def run_validation(output: Path, *_: object, **more: object) -> bool:
+    def run_validation(output: Path, *_: object, **more: object) -> Any:
         calls.append(more)
-        (output / "report.json").write_text(json.dumps({"verdict": "All.", "summary": [{"method": "soc"}]}))
-        return True
+        return Found(True, [{"method": "soc"}])
 
-    monkeypatch.setattr("lipcost.validate.report.run_validation", run_validation)
+    monkeypatch.setattr("lipcost.validate.report.run.run_validation", run_validation)
     assert run(["validate", "--output", str(tmp_path)]) == 0
     assert run(["validate", "--output", str(tmp_path), "--cuda", "a.json", "--cuda", "b.json"]) == 0
     assert calls == [{"cuda": []}, {"cuda": [Path("a.json"), Path("b.json")]}]
@@ -269,9 +279,9 @@ def test_validate_on_a_gpu(
     wrong: list[str], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls = []
-    monkeypatch.setattr("lipcost.validate.cuda.run_cuda", lambda *args: calls.append(args[:3]) or {})
-    monkeypatch.setattr("lipcost.validate.cuda_sections.summary", lambda data: [{"method": "soc", "measured": "3"}])
-    monkeypatch.setattr("lipcost.validate.cuda_sections.problems", lambda data: wrong)
+    monkeypatch.setattr("lipcost.validate.cuda.run.run_cuda", lambda *args: calls.append(args[:3]) or {})
+    monkeypatch.setattr("lipcost.validate.cuda.results.summary", lambda data: [{"method": "soc", "measured": "3"}])
+    monkeypatch.setattr("lipcost.validate.cuda.results.problems", lambda data: wrong)
     args = ["validate", "--device", "cuda", "--methods", "soc,aol", "--quick", "--output", str(tmp_path)]
     assert run(args) == code
     assert calls == [(tmp_path, ["soc", "aol"], True)]
@@ -292,7 +302,7 @@ def test_validate_without_a_gpu(
     assert capsys.readouterr().err == "error: no CUDA device that torch can use here; valid: cpu\n"
 
 
-@pytest.mark.parametrize("command", [[], ["table"], ["formula"], ["predict"], ["validate"]], ids=" ".join)
+@pytest.mark.parametrize("command", [[], ["table"], ["formula"], ["predict"], ["validate"], ["report"]], ids=" ".join)
 def test_help(command: list[str]) -> None:
     assert "Usage: " in output(*command, "--help")
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_json(lines: Lines) -> None:
 def test_options_reach_the_planner(lines: Lines) -> None:
     options = "--net M --gpu t4 --hours 3 --methods soc,aol --methods cpl -b 32 --images 1000 -s 64 --classes 7"
     args = ["plan", *options.split(), "--optimizer", "adam", "--weight-decay", "--dtype", "float64"]
-    how = {"b": 32, "images": 1000, "s": 64, "classes": 7, "optimizer": "adam", "weight_decay": True}
+    how: dict[str, Any] = {"b": 32, "images": 1000, "s": 64, "classes": 7, "optimizer": "adam", "weight_decay": True}
     plans = plan("M", ["soc", "aol", "cpl"], device=find_device("t4"), hours=3, dtype="float64", **how)
     assert json.loads("\n".join(lines(*args, "--json")))["plans"] == [p.to_dict() for p in plans]
     assert lines(*args)[1] == "batch 32, 1,000 images, 3 h, adam with weight decay, float64"

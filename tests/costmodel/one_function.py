@@ -52,7 +52,7 @@ class Behind(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The network of the changed x."""
-        return self.layer(self.change(x))  # type: ignore[no-any-return]
+        return self.layer(self.change(x))
 
 
 class Case(NamedTuple):

@@ -59,7 +59,7 @@ def test_rank_is_a_size_and_a_symbol(method: str) -> None:
     for quantity in ("macs_forward", "macs_backward", "saved_bytes"):
         form = formula(method, quantity)
         for rank, k, s in ((1, 3, 6), (2, 3, 7), (5, 3, 4), (8, 1, 5)):
-            numbers = {"b": 3, "s": s, "c": 8, "k": k, "rank": rank}
+            numbers: dict[str, Any] = {"b": 3, "s": s, "c": 8, "k": k, "rank": rank}
             assert form.subs({symbols[n]: v for n, v in numbers.items()}) == getattr(
                 predict(method, **numbers), quantity
             )

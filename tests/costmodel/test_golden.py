@@ -188,7 +188,7 @@ def check_formulas(method: str, fast: bool) -> None:
         if is_fast_formula(row) != fast:
             continue
         quantity, arguments = row.split()[1], settings(row)
-        points = columns(method, arguments.get("rectangular", False))
+        points: dict[str, Any] = columns(method, arguments.get("rectangular", False))
         expected = dict(zip(each(points), values, strict=True))
         array = evaluate(method, quantity, mode=arguments["mode"], **points).tolist()
         lines += [f"evaluate: {line}" for line in differences(row, dict(zip(expected, array, strict=True)), expected)]
@@ -218,8 +218,9 @@ def test_more_formulas(method: str) -> None:
 def check_predictions(method: str, at: slice) -> None:
     """Predictions at some points of the formulas, where sizes and iteration counts are drawn more widely."""
     lines: list[str] = []
+    mode: Any
     for rectangular, mode in product((False, True), ("train", "inference")):
-        points = each(columns(method, rectangular))
+        points: dict[str, dict[str, Any]] = each(columns(method, rectangular))
         predictions = {name: predict(method, mode=mode, **points[name]) for name in list(points)[at]}
         for row, (_, values) in rows("formulas.json", method).items():
             arguments = settings(row)

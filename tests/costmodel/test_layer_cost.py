@@ -50,7 +50,7 @@ def test_the_peak_holds_what_the_caller_holds(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_layer_object_is_predicted_as_its_name(method: str, mode: Any) -> None:
     cls = METHODS[method]
-    counts = {name: 2 + i for i, name in enumerate(cls.counts)}
+    counts: dict[str, Any] = {name: 2 + i for i, name in enumerate(cls.counts)}
     layer = cls(4, 4, 3, dtype=torch.float64, bias=False, **counts)
     with torch.no_grad():
         layer(torch.zeros(2, 4, 6, 8, dtype=torch.float64))  # a buffer of the image's size has it
@@ -64,7 +64,7 @@ def test_a_layer_object_is_predicted_as_its_name(method: str, mode: Any) -> None
 @pytest.mark.parametrize("method", OWN)
 def test_a_layer_object_brings_its_own_stride_and_padding(method: str) -> None:
     cls = METHODS[method]
-    placed = {"stride": 2, "padding_mode": cls.padding_modes[-1]}
+    placed: dict[str, Any] = {"stride": 2, "padding_mode": cls.padding_modes[-1]}
     p = predict(cls(3, 8, 3, **placed), b=2, s=8)
     assert p == predict(method, b=2, s=8, c_in=3, c_out=8, **placed)
     assert (p.stride, p.padding_mode, p.c_in, p.c_out, p.k) == (2, cls.padding_modes[-1], 3, 8, 3)
@@ -86,7 +86,7 @@ def test_an_even_kernel_by_hand() -> None:
 
 
 def test_integers_of_numpy_are_integers() -> None:
-    one = np.int64(1)
+    one: Any = np.int64(1)
     p = predict("soc", b=2 * one, h=4 * one, w=6 * one, c=3 * one, k=3 * one, stride=2 * one, terms=2 * one)
     assert p == predict("soc", b=2, h=4, w=6, c=3, k=3, stride=2, terms=2)
     assert json.loads(json.dumps(p.to_dict()))["options"] == {"terms": 2, "eval_terms": 7}

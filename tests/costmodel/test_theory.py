@@ -133,9 +133,9 @@ def test_numbers(method: str, k: int) -> None:
     channels = [(4, 4)] if METHODS[method].square else [(4, 4), (3, 5), (6, 2)]
     passes = [1, 2, ENOUGH + 1] if METHODS[method].counts or METHODS[method].sizes else [1]
     for (c_in, c_out), s, count in product(channels, [5, 8], passes):
-        numbers = {name: count + i for i, name in enumerate(METHODS[method].counts)}
+        numbers: dict[str, Any] = {name: count + i for i, name in enumerate(METHODS[method].counts)}
         numbers |= dict.fromkeys(METHODS[method].sizes, min(count, max(c_in, c_out)))
-        sizes = {"b": 3, "s": s, "c_in": c_in, "c_out": c_out, "k": k}
+        sizes: dict[str, Any] = {"b": 3, "s": s, "c_in": c_in, "c_out": c_out, "k": k}
         expected = THEORY[method](Layer(**sizes), **numbers)
         train = predict(method, **sizes, **numbers)
         inference = predict(method, mode="inference", **sizes, **numbers)

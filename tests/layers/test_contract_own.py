@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
-from lipcost.layers import LAYERS, KernelConv2d, LipschitzConv2d
+from lipcost.layers import LAYERS, KernelConv2d
 from lipcost.layers.base.layer import NONE
 from lipcost.validate import lipschitz_upper_bound, singular_values
 
@@ -25,7 +25,7 @@ MODES = ("circular", "zeros")
 CHANNELS = [(3, 3), (2, 4), (4, 2), (1, 3), (3, 1)]
 
 
-def scrambled(method: str, c_in: int = 3, c_out: int = 3, k: int = 3, **arguments: Any) -> LipschitzConv2d:
+def scrambled(method: str, c_in: int = 3, c_out: int = 3, k: int = 3, **arguments: Any) -> Any:
     """A layer in eval mode with random weights, away from any initial structure."""
     layer = LAYERS[method](c_in, c_out, k, **{"dtype": torch.float64, **arguments})
     with torch.no_grad():
@@ -157,7 +157,7 @@ def test_to_conv2d_exists_or_says_why_not(method: str, k: int) -> None:
 
 @pytest.mark.parametrize("method", OWN)
 def test_algorithm(method: str) -> None:
-    cls = LAYERS[method]
+    cls: Any = LAYERS[method]
     assert type(cls(4, 4, 3)) is type(cls(4, 4, 3, algorithm="lipcost")) is cls
     assert type(cls(4, 4, 3, algorithm="published", bias=False)) is LAYERS[f"{method}/published"]
     with pytest.raises(ValueError, match="'fast'; algorithms: lipcost, published"):

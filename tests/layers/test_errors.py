@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -23,19 +25,19 @@ def assert_message(error: pytest.ExceptionInfo[Exception], *parts: str) -> None:
 @pytest.mark.parametrize("name", ["padding", "dilation", "groups", "nonsense"])
 def test_unknown_argument(method: str, name: str) -> None:
     with pytest.raises(TypeError, match=name):
-        LAYERS[method](4, 4, 3, **{name: 1})
+        LAYERS[method](4, 4, 3, **dict[str, Any]({name: 1}))
 
 
 @pytest.mark.parametrize("name", ["stride", "padding_mode"])
 @pytest.mark.parametrize("method", PUBLISHED)
 def test_the_published_layers_have_one_stride_and_padding(method: str, name: str) -> None:
     with pytest.raises(TypeError, match=name):
-        LAYERS[method](4, 4, 3, **{name: 1})
+        LAYERS[method](4, 4, 3, **dict[str, Any]({name: 1}))
 
 
 @pytest.mark.parametrize("value", ["reflect", "same", 1])
 @pytest.mark.parametrize("method", OWN)
-def test_padding_mode(method: str, value: object) -> None:
+def test_padding_mode(method: str, value: Any) -> None:
     with pytest.raises(ValueError) as error:
         LAYERS[method](4, 4, 3, padding_mode=value)
     assert_message(error, method, "padding_mode", repr(value), *LAYERS[method].padding_modes)
@@ -53,8 +55,8 @@ def test_stride(method: str) -> None:
 
 @pytest.mark.parametrize("value", [0, -1, 2.0, "4", True, None])
 @pytest.mark.parametrize("position", [0, 1, 2])
-def test_arguments_are_positive_integers(method: str, position: int, value: object) -> None:
-    arguments: list[object] = [4, 4, 3]
+def test_arguments_are_positive_integers(method: str, position: int, value: Any) -> None:
+    arguments: list[Any] = [4, 4, 3]
     arguments[position] = value
     with pytest.raises(ValueError) as error:
         LAYERS[method](*arguments)
@@ -64,9 +66,9 @@ def test_arguments_are_positive_integers(method: str, position: int, value: obje
 
 @pytest.mark.parametrize("value", [0, -3, 1.5])
 @pytest.mark.parametrize(("method", "name"), COUNTS)
-def test_counts_are_positive_integers(method: str, name: str, value: object) -> None:
+def test_counts_are_positive_integers(method: str, name: str, value: Any) -> None:
     with pytest.raises(ValueError) as error:
-        LAYERS[method](4, 4, 3, **{name: value})
+        LAYERS[method](4, 4, 3, **dict[str, Any]({name: value}))
     assert_message(error, name, "positive integer", repr(value))
 
 
@@ -128,7 +130,7 @@ def test_the_published_cayley_kernel_fits_the_image(size: tuple[int, int]) -> No
 
 @pytest.mark.parametrize("cls", [ZeroChannelPad, FirstChannels])
 @pytest.mark.parametrize("value", [0, -2, 1.5])
-def test_channels_are_a_positive_integer(cls: type, value: object) -> None:
+def test_channels_are_a_positive_integer(cls: type, value: Any) -> None:
     with pytest.raises(ValueError) as error:
         cls(value)
     assert_message(error, "channels", "positive integer", repr(value))

@@ -52,6 +52,11 @@ def add(x: Operand, y: Operand, *, alpha: float = 1, **how: How) -> Tensor:
     return elementwise("add", {"self": x, "other": y}, formulas, **how)
 
 
+def add_(x: Tensor, y: Operand) -> Tensor:
+    """x, with y added in place."""
+    return add(x, y, inplace=True)
+
+
 @function("sub", "subtract")
 def sub(x: Operand, y: Operand, *, alpha: float = 1, **how: How) -> Tensor:
     formulas: Formulas = {"self": lambda grad: grad, "other": lambda grad: scaled(-grad, alpha)}

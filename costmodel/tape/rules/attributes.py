@@ -55,9 +55,8 @@ def itemsize(x: Tensor) -> int:
 
 @rule("Tensor.is_contiguous")
 def is_contiguous(x: Tensor, memory_format: Any = None) -> bool:
-    if str(memory_format).endswith("channels_last"):
-        return layout.is_contiguous(x.hints, x.strides, layout.CHANNELS_LAST)
-    return x.is_plain
+    order = layout.order_in(memory_format)
+    return x.is_plain if order is None else layout.is_contiguous(x.hints, x.strides, order)
 
 
 @rule("torch.is_complex", "Tensor.is_complex")
@@ -73,6 +72,16 @@ def is_floating_point(x: Tensor) -> bool:
 @rule("torch.is_conj", "Tensor.is_conj")
 def is_conj(x: Tensor) -> bool:
     return x.conjugated
+
+
+@rule("Tensor.is_cuda", attribute=True)
+def is_cuda(x: Tensor) -> bool:
+    return False
+
+
+@rule("Tensor.is_nested", attribute=True)
+def is_nested(x: Tensor) -> bool:
+    return False
 
 
 @rule("torch.is_tensor")

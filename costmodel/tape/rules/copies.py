@@ -24,7 +24,7 @@ def clone(x: Tensor, *, memory_format: Any = None) -> Tensor:
 
 @rule("Tensor.contiguous")
 def contiguous(x: Tensor, *, memory_format: Any = "contiguous") -> Tensor:
-    order = layout.CHANNELS_LAST if str(memory_format).endswith("channels_last") else None
+    order = layout.order_in(memory_format)
     if not x.conjugated and (x.is_plain if order is None else layout.is_contiguous(x.hints, x.strides, order)):
         return x
     return clone(x, memory_format=memory_format)

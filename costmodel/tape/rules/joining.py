@@ -126,7 +126,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     if axis < first.rank and all(layout.is_channels_last(each.hints, each.strides) for each in tensors):
         step = first.hints[axis]  # as one that is cut after joining
         joined = (*first.hints[:axis], step * len(tensors), *first.hints[axis + 1 :])
-        strides = layout.contiguous(joined, layout.CHANNELS_LAST)
+        strides = layout.channels_last(joined)
         out._strides = (*strides[:axis], step * strides[axis], *strides[axis:])
     attach([out], tensors, [], lambda _, g: unbind(g, axis))
     return out
@@ -150,7 +150,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     shape = (*first.sizes[:axis], sum(tensor.sizes[axis] for tensor in full), *first.sizes[axis + 1 :])
     out = first.new(shape, promoted(tensors))
     if all(layout.is_channels_last(tensor.hints, tensor.strides) for tensor in full):
-        out._strides = layout.contiguous(out.hints, layout.CHANNELS_LAST)
+        out._strides = layout.channels_last(out.hints)
     out.tape.kernel("cat", "pointwise", [*(each.resolved() for each in tensors), out], flops=0)
     parts = [(each.requires_grad, each.sizes, each.dtype.is_complex) for each in tensors]
 

@@ -91,7 +91,7 @@ def image_strides(x: Tensor, sizes: Shape) -> layout.Strides | None:
     """The strides of an image batch of ``sizes`` that a kernel makes of x: channels lie innermost if they do in x."""
     if x._strides is None or not layout.is_channels_last(x.hints, x.strides):
         return None
-    return layout.contiguous(tuple(map(x.tape.hint, sizes)), layout.CHANNELS_LAST)
+    return layout.channels_last(tuple(map(x.tape.hint, sizes)))
 
 
 def broadcast(*shapes: Shape) -> Shape:
@@ -162,9 +162,9 @@ def real_of(dtype: DType) -> DType:
 
 def strides_for(x: Tensor, memory_format: Any = None) -> layout.Strides | None:
     """The strides of a copy of x: in a memory format, by default in x's own order of the axes."""
-    name = str(memory_format)
-    if name.endswith("channels_last"):
-        return layout.contiguous(x.hints, layout.CHANNELS_LAST)
+    name, order = str(memory_format), layout.order_in(memory_format)
+    if order is not None:
+        return layout.contiguous(x.hints, order)
     if name.endswith("contiguous") or name.endswith("contiguous_format"):
         return None
     return None if x._strides is None else layout.like(x.hints, x.strides)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -12,13 +12,16 @@ from ..errors import refused
 from ..graph import attach
 from ..sizes import fit
 from ..table import rule
-from ..tape import Size
+from ..tape import Shape, Size
 from ..tensor import Tensor
+from .arithmetic import add_
 from .copies import contiguous
-from .kernels import alike, broadcast, by_columns, fits
+from .kernels import alike, broadcast, by_columns, fits, pointwise
 from .pointwise import add, mul, neg
 from .reductions import sum as sum_over
-from .views import adjoint, conj, expand, permute, reshape, squeeze, t, transpose, unsqueeze, view
+from .views import adjoint, conj, expand, reshape, squeeze, t, transpose, unsqueeze, view
+
+OfFactor = Callable[[Tensor, Tensor], Tensor]  # one factor's gradient from that of the product and the other factor
 
 
 def _macs(x: Tensor, *sizes: Size) -> Size:
@@ -49,8 +52,13 @@ def mm(a: Tensor, b: Tensor) -> Tensor:
         of_b = None if a is None else _of_second(g, a, columns[1])
         return [None if b is None else _of_first(g, b, columns[0]), of_b]
 
-    attach([out], [a, b], [a if b.requires_grad else None, b if a.requires_grad else None], backward)
+    attach([out], [a, b], _kept(a, b), backward)
     return out
+
+
+def _kept(a: Tensor, b: Tensor) -> list[Tensor | None]:
+    """Of two factors each that the other's gradient needs."""
+    return [a if b.requires_grad else None, b if a.requires_grad else None]
 
 
 def _by_columns(x: Tensor) -> bool:
@@ -67,26 +75,16 @@ def _of_second(g: Tensor, a: Tensor, columns: bool) -> Tensor:
 
 
 @rule("torch.addmm", "Tensor.addmm")
-def addmm(added: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """added + a @ b in one kernel; the sum is not counted."""
-    if (beta, alpha) != (1, 1):
-        raise refused("addmm with factors")
+def addmm(added: Tensor, a: Tensor, b: Tensor, *, beta: complex = 1, alpha: complex = 1) -> Tensor:
+    """β·added + α·(a @ b) in one kernel; the sum is not counted."""
     (n, m), p = a.sizes, b.sizes[1]
     _check(a, b)
-    broadcast(added.sizes, (n, p))
-    out = a.new((n, p))
-    a.tape.kernel("addmm", "matmul", [added, a, b, out], macs=_macs(a, n, m, p))
     columns = _by_columns(a), _by_columns(b)
-    needs = added.requires_grad
-
-    def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
-        a, b = saved
-        of_a = None if b is None else _of_first(g, b, columns[0])
-        return [g if needs else None, of_a, None if a is None else _of_second(g, a, columns[1])]
-
-    saved = [a if b.requires_grad else None, b if a.requires_grad else None]
-    attach([out], [added, a, b], saved, backward)
-    return out
+    return _added(
+        "addmm", added, a, b, (n, p), _macs(a, n, m, p), beta, alpha,
+        lambda g, b: _of_first(g, b, columns[0]),
+        lambda g, a: _of_second(g, a, columns[1]),
+    )  # fmt: skip
 
 
 @rule("torch.bmm", "Tensor.bmm")
@@ -102,32 +100,100 @@ def bmm(a: Tensor, b: Tensor) -> Tensor:
         of_b = None if a is None else bmm(adjoint(a), g)
         return [None if b is None else bmm(g, adjoint(b)), of_b]
 
-    attach([out], [a, b], [a if b.requires_grad else None, b if a.requires_grad else None], backward)
+    attach([out], [a, b], _kept(a, b), backward)
     return out
 
 
 @rule("torch.baddbmm", "Tensor.baddbmm")
-def baddbmm(added: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """β·added + α·(a @ b) in one kernel; the sum is not counted."""
+def baddbmm(added: Tensor, a: Tensor, b: Tensor, *, beta: complex = 1, alpha: complex = 1) -> Tensor:
+    """β·added + α·(a @ b) of stacks, in one kernel; the sum is not counted."""
     (count, n, m), p = a.sizes, b.sizes[2]
     _check(a, b)
-    broadcast(added.sizes, (count, n, p))
-    out = a.new((count, n, p))
-    a.tape.kernel("baddbmm", "matmul", [added, a, b, out], macs=_macs(a, count, n, m, p))
+    return _added(
+        "baddbmm", added, a, b, (count, n, p), _macs(a, count, n, m, p), beta, alpha,
+        lambda g, b: bmm(g, adjoint(b)),
+        lambda g, a: bmm(adjoint(a), g),
+    )  # fmt: skip
+
+
+@rule("torch.addbmm", "Tensor.addbmm")
+def addbmm(added: Tensor, a: Tensor, b: Tensor, *, beta: complex = 1, alpha: complex = 1) -> Tensor:
+    """β·added + α·(the sum of a @ b over the stack), in one kernel."""
+    (count, n, m), p = a.sizes, b.sizes[2]
+    _check(a, b)
+
+    def every(g: Tensor) -> Tensor:
+        return expand(unsqueeze(g, 0), (count, n, p))
+
+    return _added(
+        "addbmm", added, a, b, (n, p), _macs(a, count, n, m, p), beta, alpha,
+        lambda g, b: bmm(every(g), adjoint(b)),
+        lambda g, a: bmm(adjoint(a), every(g)),
+    )  # fmt: skip
+
+
+@rule("torch.addmv", "Tensor.addmv")
+def addmv(added: Tensor, a: Tensor, v: Tensor, *, beta: complex = 1, alpha: complex = 1) -> Tensor:
+    """β·added + α·(a @ v) in one kernel."""
+    n, m = a.sizes
+    fit(m, v.sizes[0], "columns of a matrix and a vector's entries")
+    return _added(
+        "addmv", added, a, v, (n,), _macs(a, n, m), beta, alpha,
+        lambda g, v: outer(g, conj(v)),
+        lambda g, a: mv(conj(t(a)), g),
+        order="asb", lazy=False,
+    )  # fmt: skip
+
+
+@rule("torch.addr", "Tensor.addr")
+def addr(added: Tensor, u: Tensor, v: Tensor, *, beta: complex = 1, alpha: complex = 1) -> Tensor:
+    """β·added + α·(u vᵀ): a pointwise kernel, as nothing is summed."""
+    alike(u, v, "factors of an outer product")
+    out = pointwise("addr", added, view(u.alias(), (u.sizes[0], 1)), v.alias())
+    return _differentiable(
+        out, added, u, v, beta, alpha, lambda g, v: mv(g, conj(v)), lambda g, u: mv(t(g), conj(u)), order="sab"
+    )
+
+
+def _added(
+    name: str, added: Tensor, a: Tensor, b: Tensor, sizes: Shape, macs: Size, beta: complex, alpha: complex,
+    of_first: OfFactor, of_second: OfFactor, *, order: str = "abs", lazy: bool = True,
+) -> Tensor:  # fmt: skip
+    """β·added + α·(a product of a and b) in one kernel, which may know lazy conjugates."""
+    alike(a, b, "factors of a product")
+    alike(added, a, "what is added to a product")
+    broadcast(added.sizes, sizes)
+    operands = [x if lazy else x.resolved() for x in (added, a, b)]
+    out = a.new(sizes)
+    a.tape.kernel(name, "matmul", [*operands, out], macs=macs)
+    del operands
+    return _differentiable(out, added, a, b, beta, alpha, of_first, of_second, order=order)
+
+
+def _differentiable(
+    out: Tensor, added: Tensor, a: Tensor, b: Tensor, beta: complex, alpha: complex,
+    of_first: OfFactor, of_second: OfFactor, *, order: str,
+) -> Tensor:  # fmt: skip
+    """``out`` with the gradients of a, b and what is added (s), which torch computes in the order of their names."""
     needs = added.requires_grad
 
     def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
         a, b = saved
-        of_b = None if a is None else _times(bmm(adjoint(a), g), alpha)
-        of_a = None if b is None else _times(bmm(g, adjoint(b)), alpha)
-        return [_times(g, beta) if needs else None, of_a, of_b]
+        found: dict[str, Tensor | None] = {}
+        for which in order:
+            if which == "s":
+                found["s"] = _times(g, beta) if needs else None
+            elif which == "a":
+                found["a"] = None if b is None else _times(of_first(g, b), alpha)
+            else:
+                found["b"] = None if a is None else _times(of_second(g, a), alpha)
+        return [found["s"], found["a"], found["b"]]
 
-    saved = [a if b.requires_grad else None, b if a.requires_grad else None]
-    attach([out], [added, a, b], saved, backward)
+    attach([out], [added, a, b], _kept(a, b), backward)
     return out
 
 
-def _times(g: Tensor, factor: float) -> Tensor:
+def _times(g: Tensor, factor: complex) -> Tensor:
     return g if factor == 1 else mul(g, factor)
 
 
@@ -135,42 +201,71 @@ def _times(g: Tensor, factor: float) -> Tensor:
 def mv(a: Tensor, v: Tensor) -> Tensor:
     """(n, m) @ (m,) in n·m MACs."""
     n, m = a.sizes
+    fit(m, v.sizes[0], "columns of a matrix and a vector's entries")
     out = a.new((n,))
-    a.tape.kernel("mv", "matmul", [a, v, out], macs=_macs(a, n, m))
+    a.tape.kernel("mv", "matmul", [a.resolved(), v.resolved(), out], macs=_macs(a, n, m))
 
     def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
         a, v = saved
-        of_v = None if a is None else mv(t(conj(a)), g)
-        return [None if v is None else mul(view(g, (n, 1)), conj(v)), of_v]
+        of_a = None if v is None else outer(g, conj(v))
+        return [of_a, None if a is None else mv(t(conj(a)), g)]
 
-    attach([out], [a, v], [a if v.requires_grad else None, v if a.requires_grad else None], backward)
+    attach([out], [a, v], _kept(a, v), backward)
     return out
 
 
-def _inner(name: str) -> Any:
-    @rule(f"torch.{name}", f"Tensor.{name}")
-    def inner(u: Tensor, v: Tensor) -> Tensor:
-        """(n,) times (n,) in n MACs."""
-        if u.dtype.is_complex:
-            raise refused(f"torch.{name} of complex vectors")
-        out = u.new(())
-        u.tape.kernel(name, "matmul", [u, v, out], macs=u.elements)
-
-        def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
-            u, v = saved
-            of_v = None if u is None else mul(g, u)
-            return [None if v is None else mul(g, v), of_v]
-
-        attach([out], [u, v], [u if v.requires_grad else None, v if u.requires_grad else None], backward)
-        return out
-
-    return inner
+@rule("torch.outer", "Tensor.outer", "torch.ger", "Tensor.ger")
+def outer(u: Tensor, v: Tensor) -> Tensor:
+    """A pointwise product: nothing is summed."""
+    return mul(reshape(u, (u.sizes[0], 1)), v)
 
 
-dot, vdot = _inner("dot"), _inner("vdot")
+@rule("torch.dot", "Tensor.dot")
+def dot(u: Tensor, v: Tensor) -> Tensor:
+    """(n,) times (n,) in n MACs."""
+    out = _inner("dot", u, v)
+
+    def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
+        u, v = saved
+        of_u = None if v is None else mul(g, conj(v))
+        return [of_u, None if u is None else mul(g, conj(u))]
+
+    attach([out], [u, v], _kept(u, v), backward)
+    return out
 
 
-@rule("torch.matmul", "Tensor.matmul", "Tensor.__matmul__")
+@rule("torch.vdot", "Tensor.vdot", "torch.linalg.vdot")
+def vdot(u: Tensor, v: Tensor) -> Tensor:
+    """The conjugate of (n,) times (n,) in n MACs."""
+    out = _inner("vdot", u, v)
+
+    def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
+        u, v = saved
+        of_v = None if u is None else mul(g, u)
+        return [None if v is None else mul(conj(g), v), of_v]
+
+    attach([out], [u, v], _kept(u, v), backward)
+    return out
+
+
+def _inner(name: str, u: Tensor, v: Tensor) -> Tensor:
+    if u.conjugated or v.conjugated:
+        raise refused(f"torch.{name} of lazy conjugates")
+    alike(u, v, "factors of an inner product")
+    fit(u.sizes[0], v.sizes[0], "entries of an inner product's factors")
+    out = u.new(())
+    u.tape.kernel(name, "matmul", [u, v, out], macs=_macs(u, u.elements))
+    return out
+
+
+@rule("torch.linalg.vecdot")
+def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
+    if x.rank == 1 and y.rank == 1:
+        return vdot(x, y)
+    return sum_over(mul(conj(x), y), dim)
+
+
+@rule("torch.matmul", "Tensor.matmul", "Tensor.__matmul__", "torch.linalg.matmul")
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """A product of matrices, vectors or stacks of matrices, by torch's own reduction to dot, mv, mm and bmm.
 
@@ -184,16 +279,17 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     if ranks == (2, 1):
         return mv(a, b)
     if ranks == (1, 2):
-        return view(mm(unsqueeze(a, 0), b), (b.sizes[1],))
+        return _unsafe_view(mm(unsqueeze(a, 0), b), (b.sizes[1],))
     if ranks == (3, 3) and a.sizes[0] == b.sizes[0] and not (a.requires_grad or b.requires_grad):
         out = bmm(a, b)
         return out.view_of(out.sizes, None)
     if _is_tall(a, b):
         return _as_tall(a, b)
     if ranks == (3, 3) and not fits(a.sizes[:1], b.sizes[:1]):
-        if a.sizes[0] == 1 and a.requires_grad:
+        every = not a.tape.in_place  # a dispatch mode takes all tensors for subclasses
+        if a.sizes[0] == 1 and (every or a.requires_grad):
             return matmul(squeeze(a, 0), b)
-        if b.sizes[0] == 1 and b.requires_grad:
+        if b.sizes[0] == 1 and (every or b.requires_grad):
             return matmul(a, squeeze(b, 0))
     lead = broadcast(a.sizes[:-2], b.sizes[:-2])
     count = prod(lead)
@@ -204,7 +300,12 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     else:
         right = unsqueeze(reshape(expand(b, (*lead, *b.sizes)), (count, *b.sizes)), 2)
     sizes = (*lead, *a.sizes[-2:-1], *(b.sizes[-1:] if b.rank > 1 else ()))
-    return view(bmm(left, right), sizes)
+    return _unsafe_view(bmm(left, right), sizes)
+
+
+def _unsafe_view(x: Tensor, sizes: Shape) -> Tensor:
+    """The only view of x, which nothing else refers to: torch does not take it for one."""
+    return view(x, sizes).unsafe()
 
 
 def _is_tall(a: Tensor, b: Tensor) -> bool:
@@ -226,71 +327,9 @@ def _as_tall(a: Tensor, b: Tensor) -> Tensor:
     lead = stack.sizes[:-1]
     tall = reshape(stack, (prod(lead), stack.sizes[-1]))
     if other.rank == 1:
-        return view(mv(tall, other), lead)
-    product = view(mm(tall, other), (*lead, other.sizes[1]))
+        return _unsafe_view(mv(tall, other), lead)
+    product = _unsafe_view(mm(tall, other), (*lead, other.sizes[1]))
     return contiguous(transpose(product, -2, -1)) if turned else product
-
-
-@rule("torch.einsum")
-def einsum(equation: str, *operands: Any) -> Tensor:
-    """Two tensors by one batched matrix product, or by a pointwise one where no axis is summed.
-
-    Source: at::einsum and sumproduct_pair in aten/src/ATen/native/Linear.cpp.
-    """
-    tensors = list(operands[0]) if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else list(operands)
-    given, arrow, result = equation.replace(" ", "").partition("->")
-    labels = given.split(",")
-    distinct = all(len(set(each)) == len(each) for each in (*labels, result))
-    if len(tensors) != 2 or not arrow or "." in equation or not distinct:
-        raise refused(f"einsum {equation!r}: only of two tensors, with each axis named once and the result's after ->")
-    summed = sorted(set("".join(labels)) - set(result))
-    order = [*result, *summed]
-    a, b = (_aligned(x, own, order) for x, own in zip(tensors, labels, strict=True))
-    for i, own in enumerate(labels):  # axes of only one of them are summed beforehand
-        other = labels[1 - i]
-        alone = [axis for axis in range(len(result), len(order)) if order[axis] in own and order[axis] not in other]
-        if alone:
-            a, b = (sum_over(a, alone, True), b) if i == 0 else (a, sum_over(b, alone, True))
-    if not any(order[i] in labels[0] and order[i] in labels[1] for i in range(len(result), len(order))):
-        return _without(mul(a, b), len(result))
-    return _without(_contracted(a, b, len(result)), len(result))
-
-
-def _aligned(x: Tensor, own: str, order: Sequence[str]) -> Tensor:
-    """x with its axes in an order, those that it lacks of size 1."""
-    x = permute(x, [own.index(label) for label in order if label in own])
-    for i, label in enumerate(order):
-        if label not in own:
-            x = unsqueeze(x, i)
-    return x
-
-
-def _without(x: Tensor, kept: int) -> Tensor:
-    """x without its last axes, which have one element."""
-    return x if x.rank == kept else view(x, x.sizes[:kept])
-
-
-def _contracted(a: Tensor, b: Tensor, kept: int) -> Tensor:
-    """The product of two tensors of as many axes, summed over the axes from ``kept`` on, which both have."""
-    holds = a.tape.holds
-    long_a, long_b = ([not _is_one(size) and holds(size > 1) for size in x.sizes] for x in (a, b))
-    summed = list(range(kept, a.rank))
-    both = [i for i in range(kept) if long_a[i] and long_b[i]]
-    of_a = [i for i in range(kept) if long_a[i] and not long_b[i]]
-    of_b = [i for i in range(kept) if not long_a[i]]
-    batch, rows = prod(a.sizes[i] for i in both), prod(a.sizes[i] for i in of_a)
-    inner, columns = prod(a.sizes[i] for i in summed), prod(b.sizes[i] for i in of_b)
-    left = reshape(permute(a, both + of_a + summed + of_b), (batch, rows, inner))
-    right = reshape(permute(b, both + summed + of_b + of_a), (batch, inner, columns))
-    product = bmm(left, right)
-    order = both + of_a + summed + of_b
-    ones = [1] * len(summed)
-    sizes = [a.sizes[i] for i in both + of_a] + ones + [b.sizes[i] for i in of_b]
-    return permute(view(product, sizes), [order.index(i) for i in range(a.rank)])
-
-
-def _is_one(size: Size) -> bool:
-    return isinstance(size, int) and size == 1
 
 
 @rule("Tensor.__rmatmul__")
@@ -300,16 +339,20 @@ def rmatmul(b: Tensor, a: Tensor) -> Tensor:
 
 @rule("torch.nn.functional.linear")
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x (…, n) with weight (m, n): (…, m) in n·m MACs each; the bias is not counted."""
+    """x (…, n) with weight (m, n): (…, m) in n·m MACs each; the bias is not counted.
+
+    Source: at::linear in aten/src/ATen/native/Linear.cpp.
+    """
     if bias is None:
-        if x.rank <= weight.rank:
-            return matmul(x, t(weight))
-        return view(mm(reshape(x, (-1, x.sizes[-1])), t(weight)), (*x.sizes[:-1], weight.sizes[0]))
+        return matmul(x, t(weight))
     if x.rank == 2:
         return addmm(bias, x, t(weight))
-    if x.is_plain:
-        return view(addmm(bias, reshape(x, (-1, x.sizes[-1])), t(weight)), (*x.sizes[:-1], weight.sizes[0]))
-    return add(matmul(x, t(weight)), bias)
+    if x.is_plain and (x.rank == 3 or bias.rank == 1):
+        lead = x.sizes[:-1]
+        product = addmm(bias, reshape(x, (prod(lead), x.sizes[-1])), t(weight))
+        return view(product, (*lead, product.sizes[1]))
+    product = matmul(x, t(weight))
+    return add_(product, bias) if x.tape.in_place else add(product, bias)  # out of place under a dispatch mode
 
 
 class Inverse(NamedTuple):

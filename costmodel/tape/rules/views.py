@@ -349,7 +349,7 @@ def select(x: Tensor, dim: int, index: int = 0) -> Tensor:
 
 def scattered(g: Tensor, sizes: Shape, name: str, dtype: DType = None) -> Tensor:
     """Zeros with a gradient written into a part of them."""
-    return moved(name, [g], sizes, dtype)
+    return moved(name, [g.resolved()], sizes, dtype)
 
 
 @rule("torch.diagonal", "Tensor.diagonal")

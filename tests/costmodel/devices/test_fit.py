@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from lipcost.costmodel import METHODS, Device, epochs_within, find_device
 from lipcost.costmodel import PUBLISHED as PUBLISHED_ALGORITHM
 from lipcost.costmodel.devices.fit import PARAMETERS, Count, EpochFit, fit_epochs, read_counts
 
-PUBLISHED = Path(__file__).parents[3] / "validate" / "data" / "epochs-2h.csv"
+PUBLISHED = Path(__file__).parents[3] / "validate" / "compare" / "data" / "epochs-2h.csv"
 HEADER = "size,method,epochs\n"
 HOURS = 2.0
 ANCHOR = find_device("a100-40")
@@ -239,7 +240,7 @@ def test_hours_are_positive_and_finite(hours: float) -> None:
 @pytest.mark.parametrize("name", ["b", "images"])
 def test_sizes_are_positive_integers(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be a positive integer, got 0"):
-        fit_epochs([Count("XS", "aol", 800)], anchor=ANCHOR, hours=HOURS, **{name: 0})
+        fit_epochs([Count("XS", "aol", 800)], anchor=ANCHOR, hours=HOURS, **dict[str, Any]({name: 0}))
 
 
 @pytest.mark.parametrize("epochs", [0, -3, math.nan, math.inf])

@@ -200,7 +200,7 @@ def test_the_breakdown_adds_up(works: dict[Work, int], images: int) -> None:
 def test_a_network_on_a_device_that_only_launches(method: str) -> None:
     """All else is too fast to matter: as many launches as the step has kernels."""
     fast = made_up(**dict.fromkeys([*RATES, "bandwidth", "inverse"], 2.0**80))
-    options = {"iterations": 2} if method.split("/", maxsplit=1)[0] in ("bcop", "lot") else {}
+    options: dict[str, Any] = {"iterations": 2} if method.split("/", maxsplit=1)[0] in ("bcop", "lot") else {}
     p = predict_network("XS", method, b=2, width=4, device=fast, **options)
     launches = p.launches_forward + p.launches_backward + p.launches_optimizer
     assert p.time == Seconds(compute=0, bandwidth=0, launches=launches * 2.0**-16, loading=0)
@@ -222,8 +222,7 @@ def test_a_network_that_only_convolves() -> None:
 def test_inference_loads_nothing() -> None:
     device = made_up(loading=1)
     train, inference = (
-        predict_network("XS", "aol", b=3, width=4, device=device, mode=mode)  # type: ignore[arg-type]
-        for mode in ("train", "inference")
+        predict_network("XS", "aol", b=3, width=4, device=device, mode=mode) for mode in ("train", "inference")
     )
     assert train.time is not None
     assert inference.time is not None
@@ -235,9 +234,9 @@ def test_inference_loads_nothing() -> None:
 
 def test_inference_does_not_pay_for_what_is_cached() -> None:
     """With cached kernels AOL's network is the plain one; in training it is not."""
-    for mode, same in (("inference", True), ("train", False)):
+    modes: tuple[tuple[Any, bool], ...] = (("inference", True), ("train", False))
+    for mode, same in modes:
         plain, aol = (
-            predict_network("XS", method, b=3, width=4, device=made_up(), mode=mode)  # type: ignore[arg-type]
-            for method in ("standard", "aol")
+            predict_network("XS", method, b=3, width=4, device=made_up(), mode=mode) for method in ("standard", "aol")
         )
         assert (plain.time == aol.time) is same

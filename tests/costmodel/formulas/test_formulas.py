@@ -16,7 +16,7 @@ from values import at
 
 from lipcost.costmodel import METHODS, QUANTITIES, evaluate, formula, predict
 from lipcost.costmodel.formulas.symbols import C_IN, C_OUT, B, C, K, S, option_symbol
-from lipcost.validate.cases import takes
+from lipcost.validate.compare.cases import takes
 
 BYTES = tuple(q for q in QUANTITIES if q.endswith("_bytes"))
 
@@ -66,7 +66,7 @@ def value(method: str, quantity: str, mode: str, config: dict[str, int], **kwarg
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_formula_equals_prediction(method: str, mode: Any, data: st.DataObject) -> None:
-    config = data.draw(configurations(method))
+    config: dict[str, Any] = data.draw(configurations(method))
     p = predict(method, mode=mode, **config)
     for quantity in QUANTITIES:
         assert value(method, quantity, mode, config) == getattr(p, quantity), quantity
@@ -90,7 +90,7 @@ def test_axes_of_one_entry(method: str) -> None:
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_parts_add_up(method: str, data: st.DataObject) -> None:
-    config = data.draw(configurations(method))
+    config: dict[str, Any] = data.draw(configurations(method))
     p = predict(method, **config)
     for quantity in set(QUANTITIES) - set(BYTES):
         parts = [value(method, quantity, "train", config, part=part) for part in ("input", "parameter")]
@@ -104,7 +104,7 @@ def test_parts_add_up(method: str, data: st.DataObject) -> None:
 def test_formula_in_other_widths(method: str, dtype: str) -> None:
     if getattr(torch, dtype) not in METHODS[method].dtypes:
         pytest.skip(f"{method} has no {dtype}")
-    config = {"b": 3, "s": 9, "c_in": 5, "c_out": 5, "k": 3, **defaults(method, 5, 5)}
+    config: dict[str, Any] = {"b": 3, "s": 9, "c_in": 5, "c_out": 5, "k": 3, **defaults(method, 5, 5)}
     p = predict(method, dtype=dtype, bias=False, **config)
     for quantity in BYTES:
         assert value(method, quantity, "train", config, dtype=dtype, bias=False) == getattr(p, quantity)
@@ -129,7 +129,7 @@ def test_evaluate_equals_predictions(method: str, mode: Any) -> None:
 
 
 def test_evaluate_is_exact_beyond_53_bits() -> None:
-    big = {"b": 2**8, "s": 2**10, "c": 2**12 - 1, "k": 5}
+    big: dict[str, Any] = {"b": 2**8, "s": 2**10, "c": 2**12 - 1, "k": 5}
     for method in ("standard", "bcop"):
         exact = predict(method, **big).macs_forward
         assert exact > 2**53
@@ -161,7 +161,7 @@ def test_pieces_repeat_no_condition_that_another_implies() -> None:
 @given(data=st.data())
 def test_any_numbers_can_be_put_in(method: str, data: st.DataObject) -> None:
     """Also large ones, and ones at which the program branches: k = s, c_in = c_out."""
-    config = data.draw(configurations(method))
+    config: dict[str, Any] = data.draw(configurations(method))
     config["b"] *= data.draw(st.sampled_from([1, 10**9]))
     if data.draw(st.booleans()):
         config["s"] = max(config["k"], 3)
@@ -169,7 +169,7 @@ def test_any_numbers_can_be_put_in(method: str, data: st.DataObject) -> None:
     names |= data.draw(st.sets(st.sampled_from([name for name in config if name not in ("c_in", "c_out")])))
     if not METHODS[method].square:
         names |= data.draw(st.sets(st.sampled_from(["c_in", "c_out"])))
-    fixed = {name: config[name] for name in names}
+    fixed: dict[str, Any] = {name: config[name] for name in names}
     rectangular = config["c_in"] != config["c_out"] or bool({"c_in", "c_out"} & names)
     symbols = {"b": B, "s": S, "c_in": C_IN, "c_out": C_OUT, "k": K}
     point = {symbols.get(name, option_symbol(name)): number for name, number in config.items()} | {C: config["c_in"]}

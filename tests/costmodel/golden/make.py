@@ -14,7 +14,7 @@ from typing import Any
 import sympy
 
 from lipcost.costmodel import METHODS, OPTIMIZERS, QUANTITIES, evaluate, formula, predict, predict_network
-from lipcost.validate.cases import BASE, EDGES, MODES, draws
+from lipcost.validate.compare.cases import BASE, EDGES, MODES, draws, takes
 
 HERE = Path(__file__).parent
 SEED = 72159  # of all draws; validate measures others
@@ -139,7 +139,9 @@ def points(method: str, rectangular: bool) -> dict[str, list[int]]:
     rows: list[dict[str, int]] = []
     while len(rows) < POINTS:
         s, c = draw(7, 40), draw(3, 70)
-        k = rng.choice([k for k in (1, 3, 5, 7, 9, 13) if METHODS[method].accepts(s, k)])
+        k = rng.choice(
+            [k for k in (1, 3, 5, 7, 9, 13) if takes(method, {"b": 1, "s": s, "c_in": c, "c_out": c, "k": k})]
+        )
         c_out = c if METHODS[method].square or rng.random() < 0.2 else draw(3, 70)
         channels = {"c_in": c, "c_out": c_out} if rectangular else {"c": c}
         counts = {count: draw(3, 9) for count in METHODS[method].counts}
@@ -155,7 +157,7 @@ def value(expression: sympy.Expr, point: dict[str, int]) -> int | float:
     return int(number) if number.is_Integer else float(number.evalf(25))
 
 
-def formula_row(method: str, quantity: str, columns: dict[str, list[int]], **settings: Any) -> list[Any]:
+def formula_row(method: str, quantity: str, columns: dict[str, Any], **settings: Any) -> list[Any]:
     """The formula and its values, all floats if one is; those of predict and evaluate are the same, or it raises."""
     expression = sympy.sympify(formula(method, quantity, **settings))
     each = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -27,7 +27,7 @@ from lipcost.costmodel import (
 from lipcost.costmodel.networks.workload import workload
 from lipcost.costmodel.planning.batches import Batches
 
-CHEAP: dict[str, dict[str, int]] = {  # fewer iterations: the same program in less time
+CHEAP: dict[str, dict[str, Any]] = {  # fewer iterations: the same program in less time
     "bcop": {"iterations": 1},
     "bcop/published": {"iterations": 1, "power_iterations": 1},
     "cpl": {"iterations": 1, "eval_iterations": 2},
@@ -97,7 +97,8 @@ def test_one_byte_is_too_little() -> None:
 
 def test_memory_that_is_given_counts_before_the_device_s() -> None:
     """Eight images fit by requested bytes; a device's rounding needs more, its own memory does not matter."""
-    memory, how = peak(8, "aol", width=4), {"width": 4, "foreach": True}
+    how: dict[str, Any] = {"width": 4, "foreach": True}
+    memory = peak(8, "aol", width=4)
     assert max_batch("XS", "aol", memory, **how) == 8
     assert max_batch("XS", "aol", memory, device=with_memory(GIB, rounding=1), **how) == 8
     assert max_batch("XS", "aol", memory, device=with_memory(GIB, rounding=512), **how) == 7
@@ -185,7 +186,7 @@ def test_width_4_or_none(method: str) -> None:
     [({"c_in": 1}, 2), ({"c_in": 6}, 6), ({"c_in": 7}, 8), ({"classes": 128}, 4), ({"classes": 200}, 8)],
     ids=str,
 )
-def test_no_width_is_less_than_images_and_classes_need(how: dict[str, int], least: int) -> None:
+def test_no_width_is_less_than_images_and_classes_need(how: dict[str, Any], least: int) -> None:
     def bytes_of(width: int) -> int:
         return predict_network("XS", "standard", b=2, width=width, **how).peak_bytes
 
@@ -221,7 +222,8 @@ def test_epochs_of_a_step_that_only_loads() -> None:
 
 
 def test_a_plan_is_what_the_single_questions_answer() -> None:
-    device, how = with_memory(40 * 2**20), {"width": 4}
+    how: dict[str, Any] = {"width": 4}
+    device = with_memory(40 * 2**20)
     plans = plan("XS", ["aol", "cpl", "lot"], device=device, hours=2, b=100, images=1000, **how)
     assert sorted(p.method for p in plans) == ["aol", "cpl", "lot"]
     for p in plans:
@@ -263,7 +265,7 @@ def assert_reason(p: Plan, memory: int, rest: str) -> None:
     match = re.fullmatch(r"needs ([\d,.]+) of ([\d,.]+) GiB; (.*)", p.reason)
     assert match
     needed, there = (float(number.replace(",", "")) for number in match.groups()[:2])
-    assert (needed, there) == (pytest.approx(p.allocated_bytes / GIB, abs=0.05), pytest.approx(memory / GIB, abs=0.05))
+    assert (needed, there) == pytest.approx((p.allocated_bytes / GIB, memory / GIB), abs=0.05)
     assert match[3] == rest
 
 

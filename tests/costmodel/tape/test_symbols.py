@@ -30,8 +30,8 @@ def test_sizes_may_be_symbols() -> None:
     with running(tape):
         x, w = given(tape, B, C, S, S).require_grad(), given(tape, C, C, 1, 1).require_grad()
         y: Any = F.conv2d(x, w)
-        run_backward(y, given(tape, B, C, S, S))
-        z = x.flatten(1)[:, : C * S]
+        run_backward([y], [given(tape, B, C, S, S)])
+        z: Any = x.flatten(1)[:, : C * S]
     forward, backward = tape.operations
     assert sympy.expand(forward.macs - B * C**2 * S**2) == 0
     assert sympy.expand(backward.macs - 2 * B * C**2 * S**2) == 0
@@ -42,12 +42,12 @@ def test_sizes_may_be_symbols() -> None:
 def test_torch_code_computes_with_symbols() -> None:
     tape = symbolic()
     with running(tape):
-        n = given(tape, S).shape[0]
-        assert given(tape, S).new_zeros(n // 2 + 1, 2 * n).sizes == (sympy.floor(S / 2) + 1, 2 * S)
-        assert given(tape, S).new_zeros((n + 1) // 2).sizes == (S - sympy.floor(S / 2),)
-        assert given(tape, S + 2).new_zeros((given(tape, S + 2).shape[0] + 1) // 2).sizes == (
-            S - sympy.floor(S / 2) + 1,
-        )
+        x: Any = given(tape, S)
+        n = x.shape[0]
+        assert x.new_zeros(n // 2 + 1, 2 * n).sizes == (sympy.floor(S / 2) + 1, 2 * S)
+        assert x.new_zeros((n + 1) // 2).sizes == (S - sympy.floor(S / 2),)
+        larger: Any = given(tape, S + 2)
+        assert larger.new_zeros((larger.shape[0] + 1) // 2).sizes == (S - sympy.floor(S / 2) + 1,)
 
 
 def test_a_branch_between_symbols_asks() -> None:

@@ -80,7 +80,7 @@ def test_factories_make_tensors_on_the_tape(tape: Tape) -> None:
 def test_a_graph_keeps_what_backward_needs(tape: Tape) -> None:
     x = given(tape, 10).require_grad()
     y = x.abs().sqrt()  # abs saves x, sqrt its result
-    assert saved_storages(y) == {x.memory, y.memory}
+    assert saved_storages(y.tape) == {x.memory, y.memory}
 
 
 def test_without_grad_nothing_is_kept(tape: Tape) -> None:
@@ -97,14 +97,14 @@ def test_gradients_meet_in_place_or_not(in_place: bool, expected: int) -> None:
     with running(tape):
         x, g = given(tape, 10).require_grad(), given(tape, 10)
         y = x * 2.0 + x * 3.0
-        gradients = run_backward(y, g)
+        gradients = run_backward([y], [g])
     assert [t.sizes for t in gradients.values()] == [(10,)]
     assert max(live(tape)) == expected
 
 
 def test_a_broadcast_gradient_is_summed(tape: Tape) -> None:
     x, bias = given(tape, 2, 3), given(tape, 3).require_grad()
-    (gradient,) = run_backward(x + bias, given(tape, 2, 3)).values()
+    (gradient,) = run_backward([x + bias], [given(tape, 2, 3)]).values()
     assert gradient.sizes == (3,)
     assert [(op.name, op.phase) for op in tape.operations] == [("add", "forward"), ("sum", "backward")]
 
@@ -112,8 +112,8 @@ def test_a_broadcast_gradient_is_summed(tape: Tape) -> None:
 def test_a_convolution_by_hand(tape: Tape) -> None:
     """5·4·4 outputs of 2·3·3 products each, as many for each gradient."""
     x, w = given(tape, 1, 2, 4, 4).require_grad(), given(tape, 5, 2, 3, 3).require_grad()
-    y = F.conv2d(x, w, padding=1)
-    gradients = run_backward(y, given(tape, 1, 5, 4, 4))
+    y: Any = F.conv2d(x, w, padding=1)
+    gradients = run_backward([y], [given(tape, 1, 5, 4, 4)])
     assert {t.sizes for t in gradients.values()} == {(1, 2, 4, 4), (5, 2, 3, 3)}
     macs = 5 * 4 * 4 * 2 * 3 * 3
     assert [(op.cls, op.macs, op.phase) for op in tape.operations] == [
@@ -157,7 +157,7 @@ class Both(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Changes what it has."""
-        self.seen.add_(x)
+        self.get_buffer("seen").add_(x)
         self.calls = getattr(self, "calls", 0) + 1
         return x * self.weight * self.constant
 
@@ -259,8 +259,8 @@ def test_an_unknown_function_is_named_with_its_module_and_line() -> None:
 
 
 def test_a_method_that_is_unknown(tape: Tape) -> None:
-    with pytest.raises(UnruledFunction, match=r"no rule for torch\.Tensor\.mvlgamma"):
-        given(tape, 10).mvlgamma(2)
+    with pytest.raises(UnruledFunction, match=r"no rule for torch\.Tensor\.geqrf"):
+        given(tape, 10).geqrf()
     with pytest.raises(AttributeError, match="no attribute 'socks'"):
         given(tape, 10).socks  # noqa: B018
 
@@ -275,16 +275,19 @@ def test_a_value_is_refused(tape: Tape) -> None:
 def test_a_rule_of_one_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
     from lipcost.costmodel.tape.rules.pointwise import unary  # noqa: PLC0415
 
+    def derivative(g: Any, x: Any, y: Any) -> Any:
+        return g * x
+
     monkeypatch.setattr(RULES, "_index", dict(RULES))
     assert torch.special.bessel_j0 not in RULES
     known = len(RULES)
-    RULES.register(torch.special.bessel_j0, lambda x: unary("bessel_j0", x, lambda g, x, y: g * x))
+    RULES.register(torch.special.bessel_j0, lambda x: unary("bessel_j0", x, derivative))
     assert torch.special.bessel_j0 in RULES
     assert len(RULES) == known + 1
     tape, net = Tape(), nn.Sequential(Unruled())
     with running(tape, net):
         x = given(tape, 10).require_grad()
-        (gradient,) = run_backward(net(x), given(tape, 10)).values()
+        (gradient,) = run_backward([net(x)], [given(tape, 10)]).values()
     assert [op.name for op in tape.operations] == ["bessel_j0", "mul"]
     assert gradient.sizes == (10,)
     with pytest.raises(ValueError, match="a rule is of a torch function, got 3"):
@@ -320,9 +323,9 @@ class Doubled(torch.autograd.Function):
 def test_a_function_of_a_user_s_own(tape: Tape) -> None:
     x = given(tape, 10).require_grad()
     y: Any = Doubled.apply(x)
-    assert [s.nbytes for s in saved_storages(y)] == [TEN]
-    assert saved_storages(y).isdisjoint({x.memory, y.memory})
-    (gradient,) = run_backward(y, given(tape, 10)).values()
+    assert [s.nbytes for s in saved_storages(y.tape)] == [TEN]
+    assert saved_storages(y.tape).isdisjoint({x.memory, y.memory})
+    (gradient,) = run_backward([y], [given(tape, 10)]).values()
     assert gradient.sizes == (10,)
     assert [(op.name, op.phase) for op in tape.operations] == [
         ("mul", "forward"),

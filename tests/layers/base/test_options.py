@@ -87,8 +87,8 @@ def test_symbols_are_integers() -> None:
     symbol = shape_env.create_symbol(6, ConstantSource("c"), dynamic_dim=DimDynamic.DYNAMIC)
     c = shape_env.create_symintnode(symbol, hint=6)
     assert isinstance(c, torch.SymInt)
-    assert positive("c", c) is c
-    layer = AOLConv2d(c, c, 3, device="meta")
+    assert positive("c", c) is c  # type: ignore[comparison-overlap]
+    layer = AOLConv2d(c, c, 3, device="meta")  # type: ignore[arg-type]
     assert isinstance(layer.weight.shape[0], torch.SymInt)
     assert not shape_env.replacements  # it was not made the number 6
 

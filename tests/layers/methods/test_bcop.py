@@ -26,7 +26,8 @@ def projector(n: int) -> Tensor:
 
 def transform(blocks: Blocks, fy: float, fx: float) -> Tensor:
     """Σ_{ij} blocks[i, j] exp(-2πi (fy i + fx j))."""
-    return sum(block * cmath.exp(-2j * cmath.pi * (fy * i + fx * j)) for (i, j), block in blocks.items())
+    terms = [block * cmath.exp(-2j * cmath.pi * (fy * i + fx * j)) for (i, j), block in blocks.items()]
+    return torch.stack(terms).sum(0)
 
 
 @pytest.mark.parametrize(("c_in", "c_out"), [(4, 4), (5, 5), (2, 5), (5, 2), (1, 1)])

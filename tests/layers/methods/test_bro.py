@@ -386,7 +386,8 @@ def test_rank(cls: type[BROConv2d] | type[PublishedBROConv2d]) -> None:
     assert cls(6, 4, 3, rank=6).weight.shape == (6, 6, 3, 3)
     assert cls.sizes["rank"](3, 8) == cls(3, 8, 3).rank == 3
     assert "rank=3" in repr(cls(3, 8, 3))
-    for rank in (0, -1, 1.0, True):
+    wrong: tuple[Any, ...] = (0, -1, 1.0, True)
+    for rank in wrong:
         with pytest.raises(ValueError, match="rank must be a positive integer, got"):
             cls(4, 4, 3, rank=rank)
     with pytest.raises(ValueError, match="rank must be at most 6, the larger number of channels, got 7"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -153,7 +154,7 @@ def test_orthogonal_after_steps_at_a_large_rate(channels: tuple[int, int], lr: f
 
 @pytest.mark.parametrize("k", [2, 3])
 def test_zero_padding_is_a_part_of_the_circular_layer(k: int) -> None:
-    arguments = {"dtype": torch.float64, "bias": False}
+    arguments: dict[str, Any] = {"dtype": torch.float64, "bias": False}
     part = CayleyConv2d(2, 3, k, padding_mode="zeros", **arguments)
     whole = CayleyConv2d(2, 3, k, **arguments)
     whole.load_state_dict(part.state_dict())

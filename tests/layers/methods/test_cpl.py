@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -52,6 +53,7 @@ def test_published_training_estimate_rises_to_the_norm() -> None:
 def test_published_output_is_the_formula(size: tuple[int, int]) -> None:
     layer = PublishedCPLConv2d(3, 3, 3, dtype=torch.float64).eval()
     w, x = dense(layer, size), torch.randn(2, 3, *size, dtype=torch.float64)
+    assert layer.bias is not None
     bias = layer.bias.detach().repeat_interleave(size[0] * size[1])
     norm = norm_estimate(layer, size)
     inner = F.relu(x.flatten(1) @ w.T + bias)
@@ -61,6 +63,7 @@ def test_published_output_is_the_formula(size: tuple[int, int]) -> None:
 
 def test_published_is_the_identity_where_no_unit_is_active() -> None:
     layer, x = PublishedCPLConv2d(3, 3, 3).eval(), torch.randn(2, 3, 5, 5)
+    assert layer.bias is not None
     torch.nn.init.constant_(layer.bias, -1e3)
     assert torch.equal(layer(x), x)
 
@@ -140,6 +143,7 @@ def test_gradients(c_in: int, c_out: int, k: int, training: bool) -> None:
         state = {"weight": weight, "bias": bias, "u": layer.u.clone()}
         return torch.func.functional_call(layer, state, (x,))
 
+    assert layer.bias is not None
     assert torch.autograd.gradcheck(output, (x, layer.weight, layer.bias), atol=1e-4 if training else 1e-5)
 
 
@@ -202,6 +206,7 @@ def test_power_vector_does_not_depend_on_the_image() -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_is_the_identity_where_no_unit_is_active(training: bool) -> None:
     layer, x = CPLConv2d(3, 3, 3).train(training), torch.randn(2, 3, 5, 5)
+    assert layer.bias is not None
     torch.nn.init.constant_(layer.bias, -1e3)
     assert torch.equal(layer(x), x)
 
@@ -225,4 +230,4 @@ def test_residual_branch_is_what_the_input_meets() -> None:
 @pytest.mark.parametrize("name", ["iterations", "eval_iterations"])
 def test_iteration_counts_are_positive(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be a positive integer, got 0"):
-        CPLConv2d(3, 3, 3, **{name: 0})
+        CPLConv2d(3, 3, 3, **dict[str, Any]({name: 0}))

@@ -9,7 +9,7 @@ from torch import nn
 from lipcost.costmodel import predict_network
 from lipcost.layers import LINEARS, MarginCrossEntropy
 from lipcost.layers.base.layer import NONE
-from lipcost.validate.step import measure_step
+from lipcost.validate.measure.step import measure_step
 
 CLAIMED = [name for name, cls in LINEARS.items() if cls.promise != NONE]
 

@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 from lipcost import layers
-from lipcost.layers import LAYERS, LINEARS, LipschitzConv2d, find_layer
+from lipcost.layers import LAYERS, LINEARS, AOLConv2d, LipschitzConv2d, find_layer
 from lipcost.layers.base.conv2d import Conv2d
 from lipcost.layers.base.layer import LIPSCHITZ, NONE, ORTHOGONAL
 from lipcost.layers.methods import registry
@@ -83,7 +83,7 @@ def test_the_registry_is_read_only() -> None:
 def test_a_method_is_one_module_and_one_line() -> None:
     """With one algorithm, and all the rest follows."""
 
-    class MineConv2d(LAYERS["aol"]):
+    class MineConv2d(AOLConv2d):
         name, title = "mine", "Mine"
 
     module = mock.Mock(MineConv2d=MineConv2d)

@@ -47,6 +47,7 @@ def test_published_output_is_the_formula(size: tuple[int, int]) -> None:
     w = F.conv2d(basis, layer.weight, padding=1).flatten(1).T
     (scale,) = layer.parameter_transform(size)
     x = torch.randn(2, 3, *size, dtype=torch.float64)
+    assert layer.bias is not None
     inner = F.relu(x.flatten(1) @ w.T + layer.bias.repeat_interleave(pixels))
     expected = x.flatten(1) - (scale.repeat_interleave(pixels) * inner) @ w
     torch.testing.assert_close(layer(x).flatten(1), expected)

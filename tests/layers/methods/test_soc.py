@@ -44,6 +44,7 @@ def test_published_many_terms_give_the_exponential(c_in: int, c_out: int, k: int
     layer = PublishedSOCConv2d(c_in, c_out, k, eval_terms=40, dtype=DOUBLE).eval()
     n, x = max(c_in, c_out), torch.randn(2, c_in, *SIZE, dtype=DOUBLE)
     exponential = torch.matrix_exp(dense(layer))
+    assert layer.bias is not None
     padded = F.pad(x, (0, 0, 0, 0, 0, n - c_in)).flatten(1)
     expected = (padded @ exponential.T).reshape(2, n, *SIZE)[:, :c_out] + layer.bias[:, None, None]
     torch.testing.assert_close(layer(x), expected)
@@ -174,6 +175,7 @@ def test_gradients(c_in: int, c_out: int, k: int, training: bool) -> None:
         state = {"weight": weight, "bias": bias, **vectors}
         return torch.func.functional_call(layer, state, (x,))
 
+    assert layer.bias is not None
     assert torch.autograd.gradcheck(output, (x, layer.weight, layer.bias), atol=1e-4 if training else 1e-5)
 
 
@@ -181,6 +183,7 @@ def test_gradients(c_in: int, c_out: int, k: int, training: bool) -> None:
 @pytest.mark.parametrize("k", [1, 3])
 def test_acts_on_the_larger_number_of_channels(c_in: int, c_out: int, k: int) -> None:
     layer, square = SOCConv2d(c_in, c_out, k), SOCConv2d(4, 4, k)
+    assert layer.bias is not None
     bias = F.pad(layer.bias, (0, 4 - c_out))
     square.load_state_dict(layer.state_dict() | {"bias": bias})
     x = torch.randn(2, c_in, *SIZE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -32,7 +33,7 @@ def scrambled(layer: LipschitzLinear) -> LipschitzLinear:
     return layer
 
 
-def converging(head: Head, n_in: int, n_out: int, **arguments: object) -> LipschitzLinear:
+def converging(head: Head, n_in: int, n_out: int, **arguments: Any) -> LipschitzLinear:
     """A random layer in eval mode, which is as orthogonal as float64 allows."""
     if head is PublishedBjorckLinear:
         arguments |= {"eval_iterations": CONVERGED}
@@ -77,7 +78,7 @@ def test_bjorck_is_1_lipschitz_before_it_converges(iterations: int, shape: tuple
 
 def test_cayley_against_its_definition() -> None:
     """(I + A)⁻¹ (I - A) with A = U - Uᵀ of the scaled weight."""
-    layer = converging(PublishedCayleyLinear, 4, 4)
+    layer: Any = converging(PublishedCayleyLinear, 4, 4)
     u = (layer.alpha * layer.weight / layer.weight.norm()).detach()
     a, identity = u - u.T, torch.eye(4, dtype=u.dtype)
     torch.testing.assert_close(matrix(layer), torch.linalg.solve(identity + a, identity - a))
@@ -150,7 +151,8 @@ def test_eval_transforms_once(head: Head, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_only_training_moves_the_power_vector() -> None:
-    layer, x = scrambled(PublishedBjorckLinear(5, 4)), torch.randn(3, 5)
+    layer: Any = scrambled(PublishedBjorckLinear(5, 4))
+    x = torch.randn(3, 5)
     u = layer.u.clone()
     evaluate(layer, x)
     assert torch.equal(layer.u, u)
@@ -224,7 +226,7 @@ def test_input_shape(head: Head, shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("value", [0, -1, 2.0, "4", True, None])
 @pytest.mark.parametrize("name", ["in_features", "out_features"])
-def test_features_are_positive_integers(head: Head, name: str, value: object) -> None:
+def test_features_are_positive_integers(head: Head, name: str, value: Any) -> None:
     with pytest.raises(ValueError) as error:
         head(**({"in_features": 4, "out_features": 4} | {name: value}))
     assert str(error.value) == f"{name} must be a positive integer, got {value!r}"
@@ -233,4 +235,4 @@ def test_features_are_positive_integers(head: Head, name: str, value: object) ->
 @pytest.mark.parametrize("name", ["iterations", "eval_iterations", "power_iterations"])
 def test_counts_are_positive_integers(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be a positive integer, got 0"):
-        PublishedBjorckLinear(4, 4, **{name: 0})
+        PublishedBjorckLinear(4, 4, **dict[str, Any]({name: 0}))

@@ -56,7 +56,7 @@ def test_its_gradients_are_autograds(padding: int, size: tuple[int, int]) -> Non
 def test_it_saves_its_input_and_its_matrices() -> None:
     x, q = torch.randn(2, 3, 4, 4, requires_grad=True), torch.randn(12, 5, 3, dtype=torch.complex64, requires_grad=True)
     saved: list[Tensor] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):  # type: ignore[func-returns-value]
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
         SpectralConvolution.of(x, q, None, 0)
     assert {t.data_ptr() for t in saved} == {x.data_ptr(), q.data_ptr()}
 

@@ -26,7 +26,7 @@ Values = np.ndarray
 
 
 def at(polynomial: tuple[float, ...], theta: Values) -> Values:
-    return sum(c * (1j * theta) ** i for i, c in enumerate(polynomial))
+    return sum((c * (1j * theta) ** i for i, c in enumerate(polynomial)), np.zeros_like(theta))
 
 
 def grid(radius: float) -> Values:
@@ -136,10 +136,10 @@ def test_value_and_gradients_are_those_of_autograd(polynomial: tuple[float, ...]
 def test_gradient_of_one_input(wanted: tuple[bool, bool, bool]) -> None:
     tensors = [torch.randn(2, 3, 5, 4).double(), skew(3, 3), torch.randn(3).double()]
     polynomial, g = (1.0, 2.0, 3.0, 1.0), torch.randn(2, 3, 5, 4).double()
-    every = [t.clone().requires_grad_() for t in tensors]
-    expected = torch.autograd.grad(polynomial_convolution(*every, polynomial, "zeros"), every, g)
-    some = [t.requires_grad_(w) for t, w in zip(tensors, wanted, strict=True)]
-    polynomial_convolution(*some, polynomial, "zeros").backward(g)
+    every = x, kernel, bias = [t.clone().requires_grad_() for t in tensors]
+    expected = torch.autograd.grad(polynomial_convolution(x, kernel, bias, polynomial, "zeros"), every, g)
+    some = x, kernel, bias = [t.requires_grad_(w) for t, w in zip(tensors, wanted, strict=True)]
+    polynomial_convolution(x, kernel, bias, polynomial, "zeros").backward(g)
     for tensor, gradient, w in zip(some, expected, wanted, strict=True):
         if w:
             torch.testing.assert_close(tensor.grad, gradient)

@@ -1,0 +1,1 @@
+"""The same on a GPU: what is measured there, by what, and what it says."""

@@ -1,0 +1,1 @@
+"""Pages: the report, a function of the data of report.json alone."""
