@@ -26,10 +26,10 @@ Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
     "activations", "arithmetic", "arrangement", "attention", "attributes", "autograd", "comparisons",
-    "complex_numbers", "contractions", "convolution", "copies", "cumulative", "decompositions", "elementary",
-    "extrema", "factories", "factorisations", "foreach", "fourier", "gathering", "indexing", "inplace",
-    "joining", "linalg", "losses", "normalisation", "norms", "padding", "pointwise", "pooling", "random",
-    "recurrent", "reductions", "sampling", "strided", "upsampling", "views",
+    "complex_numbers", "contractions", "convolution", "copies", "cumulative", "decompositions", "distances",
+    "elementary", "extrema", "factories", "factorisations", "foreach", "fourier", "gathering", "indexing",
+    "inplace", "joining", "linalg", "losses", "normalisation", "norms", "padding", "pointwise", "pooling",
+    "random", "recurrent", "reductions", "sampling", "strided", "upsampling", "views",
 )  # fmt: skip
 
 
