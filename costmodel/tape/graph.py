@@ -93,7 +93,7 @@ def _kept(
 def saved_storages(tape: Tape) -> set[Storage]:
     """The storages that graphs on the tape keep for a backward pass, what a hook keeps left out."""
     kept = [each for node in tape.graph for each in node.saved] + [each() for each in tape.kept]
-    return {each.memory for each in kept if type(each) is Tensor}
+    return {each.memory for each in kept if type(each) is Tensor and not each.memory.constant}
 
 
 def run_backward(

@@ -25,18 +25,18 @@ Rule = Callable[..., Any]
 Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
-    "activations", "arithmetic", "attention", "attributes", "autograd", "comparisons", "complex_numbers",
-    "contractions", "convolution", "copies", "cumulative", "decompositions", "elementary", "extrema",
-    "factories", "factorisations", "foreach", "fourier", "indexing", "inplace", "joining", "linalg", "losses",
-    "normalisation", "norms", "padding", "pointwise", "pooling", "random", "recurrent", "reductions",
-    "sampling", "strided", "upsampling", "views",
+    "activations", "arithmetic", "arrangement", "attention", "attributes", "autograd", "comparisons",
+    "complex_numbers", "contractions", "convolution", "copies", "cumulative", "decompositions", "distances",
+    "elementary", "extrema", "factories", "factorisations", "foreach", "fourier", "gathering", "indexing",
+    "inplace", "joining", "linalg", "losses", "normalisation", "norms", "padding", "pointwise", "pooling",
+    "random", "recurrent", "reductions", "sampling", "strided", "upsampling", "views",
 )  # fmt: skip
 
 
 # What torch calls by an operator's name has the rule of the method.
 OPERATORS = {
     "add": "add", "radd": "add", "iadd": "add_", "sub": "sub", "isub": "sub_", "mul": "mul", "rmul": "mul",
-    "imul": "mul_", "truediv": "div", "itruediv": "div_", "idiv": "div_", "floordiv": "floor_divide",
+    "imul": "mul_", "truediv": "div", "itruediv": "div_", "div": "div", "idiv": "div_", "floordiv": "floor_divide",
     "ifloordiv": "floor_divide_", "mod": "remainder", "imod": "remainder_", "pow": "pow", "ipow": "pow_", "neg": "neg",
     "pos": "positive", "abs": "abs", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "eq": "eq", "ne": "ne",
     "and": "bitwise_and", "iand": "bitwise_and_", "or": "bitwise_or", "ior": "bitwise_or_", "xor": "bitwise_xor",

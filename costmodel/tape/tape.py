@@ -48,13 +48,15 @@ class Storage:
         category: what it turned out to be, for a network's peak.
         version: how often it was written to in place.
         part: of a layer that made it.
+        constant: whether it is of numbers in the program's code, which no figure of what autograd keeps has.
     """
 
-    __slots__ = ("category", "nbytes", "part", "users", "version")
+    __slots__ = ("category", "constant", "nbytes", "part", "users", "version")
 
     def __init__(self, nbytes: Size, part: str = "input") -> None:
         self.nbytes, self.part = nbytes, part
         self.users = 0
+        self.constant = False
         self.category = "temporaries"
         self.version = 0
 
@@ -62,6 +64,7 @@ class Storage:
 def pinned(storage: Storage) -> Storage:
     """A storage that is in no figure: as long as somebody uses it, it is never released."""
     storage.users += 1
+    storage.constant = True
     return storage
 
 

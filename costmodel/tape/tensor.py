@@ -209,7 +209,8 @@ class Tensor(torch.Tensor):
         for i, size in enumerate(padded):
             if i not in axes:
                 fit(self.sizes[i], size, "a gradient and its input")
-        if leading == 0 and (not axes or not self.tape.holds(prod(self.sizes[i] for i in axes) > 1)):
+        repeated = prod(self.sizes[i] for i in axes)
+        if leading == 0 and repeated != 0 and not self.tape.holds(repeated > 1):
             return self
         total: Any = self.sum(axes, keepdim=True)
         if leading == 0:

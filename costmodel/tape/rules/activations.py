@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -44,8 +45,8 @@ GRADIENTS: dict[str, Formula] = {
     **{
         name: _by_kernel(f"{name}_backward", "self")
         for name in (
-            "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "mish", "silu", "softplus",
-            "softshrink",
+            "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "mish", "silu",
+            "softplus", "softshrink",
         )
     },
     **{name: _by_kernel(f"{name}_backward", "result") for name in ("sigmoid", "tanh")},
@@ -147,18 +148,20 @@ def rrelu(
 
 
 def _rrelu_gradient(reads: str, training: bool) -> Formula:
-    def gradient(grad: Term, read: Term, noise: Term) -> Term:
-        return (noise if training else grad).kernel(
-            "rrelu_with_noise_backward", read, *([grad] if training else [noise])
-        )
+    """By one kernel, which starts from the noise in training."""
 
-    if reads == "self":
-        return lambda grad, self, noise: gradient(grad, self, noise)
-    return lambda grad, result, noise: gradient(grad, result, noise)
+    def of_self(grad: Term, self: Term, noise: Term) -> Term:
+        first, second = (noise, grad) if training else (grad, noise)
+        return first.kernel("rrelu_with_noise_backward", self, second)
+
+    def of_result(grad: Term, result: Term, noise: Term) -> Term:
+        return of_self(grad, result, noise)
+
+    return of_self if reads == "self" else of_result
 
 
 rule(f"{F}.rrelu", "torch.rrelu")(rrelu)
-rule(f"{F}.rrelu_", "torch.rrelu_")(lambda x, *others, **how: rrelu(x, *others, inplace=True, **how))
+rule(f"{F}.rrelu_", "torch.rrelu_")(partial(rrelu, inplace=True))
 
 
 @rule("torch.ops.aten.threshold_backward.grad_input")
@@ -205,7 +208,7 @@ def gumbel_softmax(x: Tensor, tau: float = 1, hard: bool = False, eps: float = 1
     """Softmax of x and a drawn noise; or, where hard, ones at its largest entries with the gradient of softmax."""
     gumbels = neg(log(in_place("exponential_", x.new(x.sizes))))
     gumbels = div(add(x, gumbels), tau)
-    soft = softmax(gumbels, dim)
+    soft: Tensor = softmax(gumbels, dim)
     if not hard:
         return soft
     index = _largest(soft.alias(), x.axis(dim))

@@ -48,7 +48,7 @@ def neg(x: Tensor, **how: How) -> Tensor:
 def add(x: Operand, y: Operand, *, alpha: float = 1, **how: How) -> Tensor:
     if type(x) is not Tensor:
         return add(y, x, **how)
-    formulas = {"self": lambda grad: grad, "other": lambda grad: scaled(grad, alpha)}
+    formulas: Formulas = {"self": lambda grad: grad, "other": lambda grad: scaled(grad, alpha)}
     return elementwise("add", {"self": x, "other": y}, formulas, **how)
 
 
@@ -59,11 +59,11 @@ def add_(x: Tensor, y: Operand) -> Tensor:
 
 @function("sub", "subtract")
 def sub(x: Operand, y: Operand, *, alpha: float = 1, **how: How) -> Tensor:
-    formulas = {"self": lambda grad: grad, "other": lambda grad: scaled(-grad, alpha)}
+    formulas: Formulas = {"self": lambda grad: grad, "other": lambda grad: scaled(-grad, alpha)}
     return elementwise("sub", {"self": x, "other": y}, formulas, **how)
 
 
-def scaled(gradient: Term, alpha: complex) -> Term:
+def scaled(gradient: Any, alpha: complex) -> Any:
     """A gradient times a factor, if that is not 1."""
     return gradient if alpha == 1 else gradient * alpha.conjugate()
 
@@ -71,7 +71,7 @@ def scaled(gradient: Term, alpha: complex) -> Term:
 @rule("torch.rsub", "Tensor.__rsub__")
 def rsub(x: Tensor, y: Operand, *, alpha: float = 1) -> Tensor:
     """y - x."""
-    formulas = {"self": lambda grad: scaled(-grad, alpha), "other": lambda grad: grad}
+    formulas: Formulas = {"self": lambda grad: scaled(-grad, alpha), "other": lambda grad: grad}
     return elementwise("rsub", {"self": x, "other": y}, formulas, order=("other", "self"))
 
 
@@ -87,7 +87,7 @@ def positive(x: Tensor) -> Tensor:
 def mul(x: Operand, y: Operand, **how: How) -> Tensor:
     if type(x) is not Tensor:
         return mul(y, x, **how)
-    formulas = {
+    formulas: Formulas = {
         "self": lambda grad, other: grad * conjugate(other, grad),
         "other": lambda grad, self: grad * self.conj(),
     }
@@ -101,7 +101,7 @@ def div(x: Operand, y: Operand, *, rounding_mode: str | None = None, **how: How)
     if rounding_mode is not None:
         zeros = {"self": lambda grad: grad.zeros_like(), "other": lambda grad: grad.zeros_like()}
         return elementwise("div", {"self": x, "other": y}, zeros, **how)
-    formulas = {
+    formulas: Formulas = {
         "self": lambda grad, other: grad / conjugate(other, grad),
         "other": lambda grad, self, other: -grad * ((self / other) / other).conj(),
     }
@@ -121,7 +121,7 @@ def rdiv(x: Tensor, y: complex) -> Tensor:
 
 @function("reciprocal")
 def reciprocal(x: Tensor, **how: How) -> Tensor:
-    formulas = {"self": lambda grad, result: -grad * (result * result).conj()}
+    formulas: Formulas = {"self": lambda grad, result: -grad * (result * result).conj()}
     return elementwise("reciprocal", {"self": x}, formulas, dtype=divided(x), **how)
 
 
@@ -139,7 +139,7 @@ def rfloordiv(x: Tensor, y: complex) -> Tensor:
 def _remainder(name: str, rounding_mode: str) -> Any:
     @function(name)
     def remainder(x: Operand, y: Operand, **how: How) -> Tensor:
-        formulas = {
+        formulas: Formulas = {
             "self": lambda grad: grad,
             "other": lambda grad, self, other: -grad * self.div(other, rounding_mode=rounding_mode),
         }
@@ -159,7 +159,7 @@ def rmod(x: Tensor, y: complex) -> Tensor:
 
 @function("addcmul")
 def addcmul(x: Tensor, tensor1: Operand, tensor2: Operand, *, value: float = 1, **how: How) -> Tensor:
-    formulas = {
+    formulas: Formulas = {
         "self": lambda grad: grad,
         "tensor1": lambda grad, tensor2: grad * (tensor2 * value).conj(),
         "tensor2": lambda grad, tensor1: grad * (tensor1 * value).conj(),
@@ -169,7 +169,7 @@ def addcmul(x: Tensor, tensor1: Operand, tensor2: Operand, *, value: float = 1, 
 
 @function("addcdiv")
 def addcdiv(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1, **how: How) -> Tensor:
-    formulas = {
+    formulas: Formulas = {
         "self": lambda grad: grad,
         "tensor1": lambda grad, tensor2: grad * (value / tensor2).conj(),
         "tensor2": lambda grad, tensor1, tensor2: -grad * (value * tensor1 / (tensor2 * tensor2)).conj(),
@@ -179,16 +179,15 @@ def addcdiv(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1, **
 
 @function("lerp")
 def lerp(x: Tensor, end: Tensor, weight: Operand, **how: How) -> Tensor:
+    formulas: Formulas = {
+        "self": lambda grad, weight: grad * (1 - weight.conjugate()),
+        "end": lambda grad, weight: grad * weight.conjugate(),
+    }
     if type(weight) is Tensor:
-        formulas: Any = {
+        formulas = {
             "self": lambda grad, weight: grad * (1 - weight).conj(),
             "end": lambda grad, weight: grad * weight.conj(),
             "weight": lambda grad, self, end: grad * (end - self).conj(),
-        }
-    else:
-        formulas = {
-            "self": lambda grad, weight: grad * (1 - weight.conjugate()),
-            "end": lambda grad, weight: grad * weight.conjugate(),
         }
     return elementwise("lerp", {"self": x, "end": end, "weight": weight}, formulas, **how)
 

@@ -10,6 +10,7 @@ from ..errors import refused
 from ..table import rule
 from ..tape import DType
 from ..tensor import Tensor
+from ..versions import since
 from .arithmetic import mul
 from .copies import to
 from .factories import filled
@@ -51,6 +52,16 @@ def isfinite(x: Tensor) -> Tensor:
     length = pointwise("abs", x)  # it lives as long as the expression
     finite = ne(length, 0)
     return mul(eq(x, x), finite)
+
+
+def _decided(name: str) -> None:
+    @rule(f"torch.{name}", f"Tensor.{name}")
+    def truth(*_: Any, **__: Any) -> bool:
+        raise refused(f"torch.{name}: values decide whether it is true")
+
+
+for _name in ("allclose", "equal", "is_nonzero"):
+    _decided(_name)
 
 
 # Bits.
@@ -101,7 +112,7 @@ def where(condition: Tensor, x: Operand = None, y: Operand = None) -> Tensor:
     if type(x) is not Tensor or type(y) is not Tensor:
         dtype = _common(x, y)
         x, y = (to(each, dtype) if type(each) is Tensor else _constant(condition, dtype) for each in (x, y))
-    formulas = {
+    formulas: Formulas = {
         "self": lambda grad, condition: grad.where(condition, 0),
         "other": lambda grad, condition: condition.by(where, 0, grad),
     }
@@ -152,26 +163,37 @@ def _check_value(value: Operand) -> None:
 @function("clamp", "clip")
 def clamp(x: Tensor, min: Operand = None, max: Operand = None, **how: Any) -> Tensor:
     bounds = {"min": min, "max": max}
-    formulas = {"self": _inside, "min max": _outside}
+    formulas: Formulas = {"self": _inside, "min max": _outside}
     operands = {"self": x, **bounds}
     dtype = promoted([each for each in operands.values() if each is not None])
     return elementwise("clamp", operands, formulas, dtype=dtype, **how)
 
 
 def _inside(grad: Term, self: Term, min: Any, max: Any) -> Term:
+    if since(2, 14) and Term in (type(min), type(max)):
+        if min is None or max is None:
+            return at_extremum(grad, self, max if min is None else min, "gt" if min is None else "lt")
+        raise refused("the gradient of clamp between two tensors")
+    at_least, at_most = ("gt", "lt") if since(2, 14) else ("ge", "le")
     zero = grad.constant().named()
     if min is None:
-        return grad.where(self.le(max), zero)
-    least = self.ge(min).named()
+        return grad.where(getattr(self, at_most)(max), zero)
+    least = getattr(self, at_least)(min).named()
     if max is None:
         return grad.where(least, zero)
-    most = self.le(max).named()
+    most = getattr(self, at_most)(max).named()
     both = least.logical_and_(most) if type(min) is not Term else _joined(least, "logical_and", most)
     return grad.where(both, zero)
 
 
 def _outside(grad: Term, self: Term, min: Any, max: Any, wanted: list[bool]) -> list[Term | None]:
     """The gradients of the bounds: where they were put in the tensor's place."""
+    if since(2, 14):
+        if min is None:
+            return [None, at_extremum(grad, self, max, "lt")]
+        if max is None:
+            return [at_extremum(grad, self, min, "gt"), None]
+        raise refused("the gradient of clamp between two tensors")
     zero = grad.constant().named()
     of_min = of_max = None
     if wanted[0]:
@@ -184,20 +206,38 @@ def _outside(grad: Term, self: Term, min: Any, max: Any, wanted: list[bool]) -> 
     return [of_min, of_max]
 
 
+def at_extremum(grad: Term, self: Term, other: Term, beyond: str) -> Term:
+    """A gradient where self is the extremum: half of it where both are equal, none where self is beyond the other."""
+    if not since(2, 14):
+        shared = (grad / 2).where(self.eq(other), grad)
+        return shared.masked_fill_(getattr(self, beyond)(other), 0)
+    none: Term = getattr(self, beyond)(other)
+    shared = (grad / 2).where(self.eq(other), grad)
+    return shared.masked_fill_(none, 0) if grad.tensor.tape.in_place else shared.masked_fill(none, 0)
+
+
 def _joined(truth: Term, name: str, other: Term) -> Term:
     """In place, but under a dispatch mode, as torch has it."""
-    return getattr(truth, f"{name}_" if truth.tensor.tape.in_place else name)(other)
+    joined: Term = getattr(truth, f"{name}_" if truth.tensor.tape.in_place else name)(other)
+    return joined
 
 
-def _bound(name: str, operator: str, beyond: str) -> Any:
+def _bound(name: str, inside: str, beyond: str) -> Any:
     def bounded(x: Tensor, bound: Operand, **how: Any) -> Tensor:
-        formulas = {
-            "self": lambda grad, self, bound: grad.where(getattr(self, operator)(bound), grad.constant()),
-            "bound": lambda grad, self, bound: grad.where(getattr(self, beyond)(bound), grad.constant()),
-        }
+        if since(2, 14) and type(bound) is Tensor:
+            formulas: Formulas = {
+                "self": lambda grad, self, bound: at_extremum(grad, self, bound, beyond),
+                "bound": lambda grad, self, bound: at_extremum(grad, self, bound, inside),
+            }
+        else:
+            within = inside if since(2, 14) else {"gt": "ge", "lt": "le"}[inside]
+            formulas = {
+                "self": lambda grad, self, bound: grad.where(getattr(self, within)(bound), grad.constant()),
+                "bound": lambda grad, self, bound: grad.where(getattr(self, beyond)(bound), grad.constant()),
+            }
         return elementwise(name, {"self": x, "bound": bound}, formulas, **how)
 
     return function(name)(bounded)
 
 
-clamp_min, clamp_max = _bound("clamp_min", "ge", "lt"), _bound("clamp_max", "le", "gt")
+clamp_min, clamp_max = _bound("clamp_min", "gt", "lt"), _bound("clamp_max", "lt", "gt")

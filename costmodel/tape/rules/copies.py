@@ -31,11 +31,11 @@ def contiguous(x: Tensor, *, memory_format: Any = "contiguous") -> Tensor:
 
 
 @rule("torch.flip", "Tensor.flip")
-def flip(x: Tensor, *dims: Any) -> Tensor:
+def flip(x: Tensor, *axes: Any, dims: Any = None) -> Tensor:
     x = x.resolved()
     out = x.new(x.sizes, strides=None if x._strides is None else layout.like(x.hints, x.strides))
     x.tape.kernel("flip", "pointwise", [x, out], flops=0)
-    attach([out], [x], [], lambda _, g: [flip(g, *dims)])
+    attach([out], [x], [], lambda _, g: [flip(g, *axes, dims=dims)])
     return out
 
 

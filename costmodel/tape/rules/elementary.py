@@ -6,6 +6,7 @@ import math
 from math import pi
 from typing import Any
 
+from ..table import rule
 from ..tensor import Tensor
 from .arithmetic import divided
 from .formulas import Formula, Term, elementwise, function
@@ -48,6 +49,7 @@ OF_FLOATS: dict[str, Formula] = {
     "exp2": lambda grad, result: grad * result.conj() * math.log(2),
     "expm1": lambda grad, result: grad * (result.conj() + 1),
     "i0": lambda grad, self: grad * self.kernel("special_i1"),
+    "special_i0e": lambda grad, self, result: grad * (self.kernel("special_i1e") - self.sgn() * result),
     "lgamma": lambda grad, self: grad * self.digamma(),
     "log": lambda grad, self: grad / self.conj(),
     "log10": lambda grad, self: grad / (self.conj() * math.log(10)),
@@ -83,7 +85,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "acos": ("acos", "arccos"), "acosh": ("acosh", "arccosh"), "asin": ("asin", "arcsin"),
     "asinh": ("asinh", "arcsinh"), "atan": ("atan", "arctan"), "atanh": ("atanh", "arctanh"),
     "digamma": ("digamma", "torch.special.psi"), "lgamma": ("lgamma", "torch.special.gammaln"),
-    "special_entr": ("torch.special.entr",), "special_erfcx": ("torch.special.erfcx",), "special_log_ndtr": ("torch.special.log_ndtr",),
+    "special_entr": ("torch.special.entr",), "special_i0e": ("torch.special.i0e",), "special_erfcx": ("torch.special.erfcx",),
+    "special_log_ndtr": ("torch.special.log_ndtr",),
     "special_ndtri": ("torch.special.ndtri",), "round": ("round", "torch.special.round"), "trunc": ("trunc", "fix"),
 }  # fmt: skip
 
@@ -126,6 +129,17 @@ def sgn(x: Tensor, **how: Any) -> Tensor:
 def logit(x: Tensor, eps: float | None = None, **how: Any) -> Tensor:
     formulas = {"self": lambda grad, self: grad.kernel("logit_backward", self)}
     return elementwise("logit", {"self": x}, formulas, dtype=divided(x), **how)
+
+
+@rule("torch.polygamma", "torch.special.polygamma")
+def polygamma(n: int, x: Tensor, **how: Any) -> Tensor:
+    formulas = {"self": lambda grad, self: grad * self.kernel("polygamma")}
+    return elementwise("polygamma", {"self": x}, formulas, dtype=divided(x), **how)
+
+
+@rule("Tensor.polygamma")
+def polygamma_of(x: Tensor, n: int) -> Tensor:
+    return polygamma(n, x)
 
 
 @function("nan_to_num")

@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
+from ..errors import refused
 from ..sizes import halved
 from ..table import active, rule
-from ..tape import DType, Shape, Tape
+from ..tape import DType, Shape, Storage, Tape, pinned
 from ..tensor import Tensor
 from .kernels import Operand, strides_for
 
@@ -18,6 +19,21 @@ def filled(name: str, tape: Tape, sizes: Shape, dtype: DType) -> Tensor:
     out = Tensor(tape, sizes, dtype)
     tape.kernel(name, "pointwise", [out], flops=0)
     return out
+
+
+def of_numbers(data: Any, dtype: DType = None) -> Tensor:
+    """A tensor of the numbers of the program's code.
+
+    No operator makes it, so that a dispatch mode does not know its memory, while plain eager allocates it; what
+    autograd keeps of it is in no figure.
+    """
+    with torch._C.DisableTorchFunction():
+        like = torch.tensor(data, dtype=dtype, device="meta")
+    tape, sizes = active(), tuple(like.shape)
+    nbytes = tape.nbytes(sizes, like.dtype.itemsize)
+    memory = tape.allocate(nbytes) if tape.in_place else pinned(Storage(nbytes))
+    memory.constant = True
+    return Tensor(tape, sizes, like.dtype, memory)
 
 
 def _default() -> DType:
@@ -47,6 +63,36 @@ zeros, ones, rand, randn = (_factory(name) for name in ("zeros", "ones", "rand",
 @rule("torch.full", factory=True)
 def full(size: Any, fill_value: Operand, *, dtype: DType = None, **_: Any) -> Tensor:
     return filled("full", active(), tuple(size), dtype or torch.tensor(fill_value, device="meta").dtype)
+
+
+@rule("torch.tensor", factory=True)
+def tensor(
+    data: Any, *, dtype: DType = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False
+) -> Tensor:
+    if _holds_tensors(data):
+        raise refused("torch.tensor of tensors: it reads their values")
+    out = of_numbers(data, dtype)
+    return out.require_grad() if requires_grad else out
+
+
+@rule("torch.as_tensor", "torch.asarray", factory=True)
+def as_tensor(data: Any, dtype: DType = None, device: Any = None) -> Tensor:
+    if type(data) is Tensor:
+        from .copies import to  # noqa: PLC0415
+
+        return data if dtype is None else to(data, dtype)
+    return tensor(data, dtype=dtype)
+
+
+@rule("Tensor.new_tensor")
+def new_tensor(x: Tensor, data: Any, *, dtype: DType = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    return tensor(data, dtype=dtype or x.dtype, requires_grad=requires_grad)
+
+
+def _holds_tensors(data: Any) -> bool:
+    if isinstance(data, (list, tuple)):
+        return any(map(_holds_tensors, data))
+    return isinstance(data, torch.Tensor)
 
 
 @rule("torch.eye", factory=True)

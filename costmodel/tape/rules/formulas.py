@@ -20,6 +20,7 @@ from ..tensor import Tensor
 from .copies import clone
 from .factories import filled
 from .kernels import Operand, broadcast, fits, in_place, pointwise
+from .strided import changed_in_graph
 
 Formula = Callable[..., Any]  # of Terms and numbers: a Term; a sequence where the key names several inputs
 Formulas = Mapping[str, Formula]  # by the input's name
@@ -100,7 +101,7 @@ def expressed(formula: Formula, *operands: Tensor) -> Tensor:
 
 
 def function(*names: str) -> Callable[[Declared], Declared]:
-    """Declare a rule for functions and methods of torch, and for those that work in place: "sin", or "torch.special.expm1"."""
+    """Declare a rule for functions of torch ("sin" is the method too), and for those that work in place."""
 
     def declare(of_function: Declared) -> Declared:
         def in_its_place(x: Tensor, *others: Any, **how: Any) -> Tensor:
@@ -164,26 +165,25 @@ def overwritten(x: Tensor, operands: Operands, formulas: Formulas, kernel: Calla
     name = next(iter(operands))
     before = clone(x.alias()) if _is_kept(name, formulas, _needing(operands)) else x
     kernel()
-    differentiable(x, operands, formulas, {name: before})
+    differentiable(x, operands, formulas, before)
     return x
 
 
 def check_changeable(x: Tensor) -> None:
     """Raise unless a tensor may be changed in place as a step of a graph."""
-    if x.requires_grad and x.is_leaf:
-        raise Mismatch("a leaf that requires a gradient is changed in place")
-    if x.is_view:
-        raise refused("a change in place of a view that belongs to a graph")
+    root = x if x.base is None else x.base
+    if root.requires_grad and root.is_leaf:
+        raise Mismatch("a leaf that requires a gradient, or a view of one, is changed in place")
 
 
-def differentiable(result: Tensor, operands: Operands, formulas: Formulas, saved: Operands | None = None) -> None:
+def differentiable(result: Tensor, operands: Operands, formulas: Formulas, before: Tensor | None = None) -> None:
     """Make a result differentiable.
 
     Args:
         result: of the operation.
         operands: by name.
         formulas: by the operands' names, several of one formula with a blank between them.
-        saved: what is kept in place of operands.
+        before: where the result is the first operand, changed: what is kept in its place.
     """
     if not _recorded(operands):
         return
@@ -191,7 +191,9 @@ def differentiable(result: Tensor, operands: Operands, formulas: Formulas, saved
     chosen = [names for names in sorted(formulas) if any(type(operands[name]) is Tensor for name in names.split())]
     of_formulas = " ".join(chosen).split()
     inputs = [name for name, each in operands.items() if name in of_formulas and type(each) is Tensor]
-    values = {**operands, **(saved or {}), "result": result}
+    values = {**operands, "result": result}
+    if before is not None:
+        values[next(iter(operands))] = before
     kept = {name: x for name, x in values.items() if type(x) is Tensor and _is_kept(name, formulas, needs)}
     numbers = {name: x for name, x in values.items() if type(x) is not Tensor}
 
@@ -205,7 +207,11 @@ def differentiable(result: Tensor, operands: Operands, formulas: Formulas, saved
         return [found.get(name) for name in inputs]
 
     names_kept = list(kept)
-    attach([result], [operands[name] for name in inputs], list(kept.values()), backward)
+    tensors = [operands[name] for name in inputs]
+    if before is None:
+        attach([result], tensors, list(kept.values()), backward)
+    else:
+        changed_in_graph(result, tensors[1:], list(kept.values()), backward)
 
 
 def _evaluated(formula: Formula, known: Mapping[str, Operand], wanted: list[bool]) -> list[Tensor | None]:
@@ -225,7 +231,7 @@ def _needing(operands: Operands) -> set[str]:
 
 
 def _is_kept(name: str, formulas: Formulas, needs: set[str]) -> bool:
-    """Whether a node keeps what a formula reads: always, but what one input's formula alone reads only if it is wanted."""
+    """Whether a node keeps what formulas read: what one alone reads, of an input, only if that is wanted."""
     readers = [names for names, formula in formulas.items() if name in _parameters(formula)]
     return len(readers) > 1 or any(" " in names or names in needs or name == "result" for names in readers)
 

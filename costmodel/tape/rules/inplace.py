@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from ..errors import refused
-from ..graph import attach
 from ..table import rule
 from ..tensor import Tensor
 from .formulas import check_changeable, overwritten
 from .kernels import Operand, in_place
+from .strided import changed_in_graph
 
 Backward = Callable[[Sequence[Tensor], Tensor], "Sequence[Tensor | None]"]
 
@@ -29,15 +29,14 @@ def changed(
         backward: ``backward(saved, g)`` gives the gradients of x and of the tensors in ``others``.
         saved: what it reads.
     """
-    inputs = [x, *(other for other in others if type(other) is Tensor)]
-    if not (torch.is_grad_enabled() and any(each.requires_grad for each in inputs)):
+    tensors = [other for other in others if type(other) is Tensor]
+    if not (torch.is_grad_enabled() and any(each.requires_grad for each in (x, *tensors))):
         return in_place(name, x, *others)
     if backward is None:
         raise refused(f"{name} of a tensor that belongs to a graph")
     check_changeable(x)
     in_place(name, x, *others)
-    attach([x], inputs, saved, backward)
-    return x
+    return changed_in_graph(x, tensors, saved, backward)
 
 
 def _constant(name: str) -> Any:
@@ -45,10 +44,11 @@ def _constant(name: str) -> Any:
     def constant(x: Tensor, value: Operand = 0) -> Tensor:
         if type(value) is Tensor and value.requires_grad and torch.is_grad_enabled():
             raise refused(f"{name} with a value that needs a gradient")
+
         read = [value] if type(value) is Tensor else []
 
         def kernel() -> None:
-            x.tape.kernel(name, "pointwise", [*read, x], flops=0)
+            x.tape.kernel(name, "pointwise", [x, *read, x], flops=0)
             x.memory.version += 1
 
         return overwritten(x, {"self": x}, {"self": lambda grad: grad.zeros_like()}, kernel)

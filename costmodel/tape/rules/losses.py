@@ -15,15 +15,13 @@ from ..tape import Shape
 from ..tensor import Tensor
 from .activations import log_softmax, logsigmoid
 from .arithmetic import add, div, mul, neg, sub
-from .comparisons import bitwise_not, clamp_min, eq, lt, masked_fill_, ne, where
+from .comparisons import bitwise_not, eq, lt, masked_fill_
 from .copies import clone, contiguous
 from .elementary import exp, log
 from .factories import filled
 from .formulas import Term, differentiable, expressed
 from .kernels import broadcast, fits, pointwise, strides_for
 from .kernels import reduction as reduction_kernel
-from .norms import norm
-from .pointwise import minimum
 from .reductions import mean, sum
 from .views import expand, unsqueeze, view
 
@@ -31,7 +29,7 @@ F = "torch.nn.functional"
 REDUCTIONS = ("none", "mean", "sum")
 
 
-def _loss(name: str) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+def loss_of(name: str) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Declare the rule of a loss of torch.nn.functional, whose last arguments are how it is reduced."""
 
     def declare(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -52,7 +50,7 @@ def _loss(name: str) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]
 
 def reduced_by(reduction: str, loss: Tensor) -> Tensor:
     """A loss for each element, reduced by operators of their own."""
-    return {"none": lambda x: x, "mean": mean, "sum": sum}[reduction](loss)  # type: ignore[no-any-return,operator]
+    return {"none": lambda x: x, "mean": mean, "sum": sum}[reduction](loss)  # type: ignore[no-any-return]
 
 
 def _fused(
@@ -119,7 +117,7 @@ _squared, _smooth = (_elementwise_loss(name, shrunk=True) for name in ("mse_loss
 _huber = _elementwise_loss("huber_loss", shrunk=False)
 
 
-@_loss("mse_loss")
+@loss_of("mse_loss")
 def mse_loss(x: Tensor, target: Tensor, *, reduction: str, weight: Tensor | None = None) -> Tensor:
     if weight is None:
         return _squared(x, target, reduction)
@@ -131,7 +129,7 @@ def mse_loss(x: Tensor, target: Tensor, *, reduction: str, weight: Tensor | None
     return reduced_by(reduction, weighted)
 
 
-@_loss("huber_loss")
+@loss_of("huber_loss")
 def huber_loss(
     x: Tensor, target: Tensor, *, reduction: str, delta: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
@@ -141,12 +139,12 @@ def huber_loss(
     return reduced_by(reduction, mul(unweighted, weight))
 
 
-@_loss("smooth_l1_loss")
+@loss_of("smooth_l1_loss")
 def smooth_l1_loss(x: Tensor, target: Tensor, *, reduction: str, beta: float = 1.0) -> Tensor:
     return l1_loss(x, target, reduction=reduction) if beta == 0 else _smooth(x, target, reduction)
 
 
-@_loss("l1_loss")
+@loss_of("l1_loss")
 def l1_loss(x: Tensor, target: Tensor, *, reduction: str, weight: Tensor | None = None) -> Tensor:
     x, target = _expanded(x, target)
     if weight is not None:
@@ -154,7 +152,7 @@ def l1_loss(x: Tensor, target: Tensor, *, reduction: str, weight: Tensor | None 
     return expressed(lambda x, t: (x - t).abs().by(lambda loss: reduced_by(reduction, loss)), x, target)
 
 
-@_loss("soft_margin_loss")
+@loss_of("soft_margin_loss")
 def soft_margin_loss(x: Tensor, target: Tensor, *, reduction: str) -> Tensor:
     if reduction == "none":
         out = pointwise("soft_margin_loss", x, target)
@@ -185,7 +183,7 @@ def _constant(target: Tensor, name: str) -> None:
 # Of probabilities.
 
 
-@_loss("binary_cross_entropy")
+@loss_of("binary_cross_entropy")
 def binary_cross_entropy(x: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str) -> Tensor:
     if not fits(x.sizes, target.sizes):
         raise Mismatch(f"binary_cross_entropy: a target of shape {target.sizes} does not fit {x.sizes}")
@@ -198,7 +196,7 @@ def binary_cross_entropy(x: Tensor, target: Tensor, weight: Tensor | None = None
     return _with_gradient(out, "binary_cross_entropy_backward", x, target, *weights, like=True)
 
 
-@_loss("binary_cross_entropy_with_logits")
+@loss_of("binary_cross_entropy_with_logits")
 def binary_cross_entropy_with_logits(
     x: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str, pos_weight: Tensor | None = None
 ) -> Tensor:
@@ -237,7 +235,7 @@ def _logit_gradient(
     return div(gradient, 2, inplace=True) if reduction == "mean" else gradient
 
 
-@_loss("kl_div")
+@loss_of("kl_div")
 def kl_div(x: Tensor, target: Tensor, *, reduction: str, log_target: bool = False) -> Tensor:
     if log_target:
         loss = expressed(lambda x, t: (t - x).by(_times_exponential, t), x, target)
@@ -257,7 +255,7 @@ def _from_entropy(product: Tensor, target: Tensor) -> Tensor:
     return sub(target.xlogy(target), product)
 
 
-@_loss("poisson_nll_loss")
+@loss_of("poisson_nll_loss")
 def poisson_nll_loss(
     x: Tensor, target: Tensor, log_input: bool = True, full: bool = False, eps: float = 1e-8, *, reduction: str
 ) -> Tensor:
@@ -276,7 +274,7 @@ def _stirling(rest: Tensor, target: Tensor) -> Tensor:
     return expressed(lambda t, rest: t * t.log() - t + rest, target, rest)
 
 
-@_loss("gaussian_nll_loss")
+@loss_of("gaussian_nll_loss")
 def gaussian_nll_loss(
     x: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6, *, reduction: str
 ) -> Tensor:
@@ -298,7 +296,7 @@ def gaussian_nll_loss(
 # Of classes.
 
 
-@_loss("nll_loss")
+@loss_of("nll_loss")
 def nll_loss(
     x: Tensor, target: Tensor, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str
 ) -> Tensor:
@@ -328,7 +326,7 @@ def _nll(x: Tensor, target: Tensor, weight: Tensor | None, reduction: str, name:
     return _with_gradient(out, f"{name}_backward", x, target, *weights, total)
 
 
-@_loss("cross_entropy")
+@loss_of("cross_entropy")
 def cross_entropy(
     x: Tensor, target: Tensor, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str,
     label_smoothing: float = 0.0,
@@ -385,7 +383,7 @@ def _of_probabilities(
     return expressed(loss, logarithms, target, *([] if weight is None else [weight]))
 
 
-@_loss("multi_margin_loss")
+@loss_of("multi_margin_loss")
 def multi_margin_loss(
     x: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None, *, reduction: str
 ) -> Tensor:
@@ -394,14 +392,14 @@ def multi_margin_loss(
     return _with_gradient(out, "multi_margin_loss_backward", x, target, *weights)
 
 
-@_loss("multilabel_margin_loss")
+@loss_of("multilabel_margin_loss")
 def multilabel_margin_loss(x: Tensor, target: Tensor, *, reduction: str) -> Tensor:
     found = x.new(target.sizes)
     out = _fused("multilabel_margin_loss_forward", x, [target], reduction, x.sizes[:-1], found)
     return _with_gradient(out, "multilabel_margin_loss_backward", x, target, found)
 
 
-@_loss("multilabel_soft_margin_loss")
+@loss_of("multilabel_soft_margin_loss")
 def multilabel_soft_margin_loss(x: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str) -> Tensor:
     one = mul(target, logsigmoid(x))
     other = mul(target.__rsub__(1), logsigmoid(neg(x)))
@@ -412,84 +410,4 @@ def multilabel_soft_margin_loss(x: Tensor, target: Tensor, weight: Tensor | None
     if weight is not None:
         loss = mul(loss, weight)
     loss = div(sum(loss, -1), 2)
-    return reduced_by(reduction, loss)
-
-
-# Of distances.
-
-
-@rule(f"{F}.cosine_similarity")
-def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    x1, x2 = expanded(x1, x2)
-    lengths = [clone(norm(x, 2, dim, True)) for x in (x1, x2)]
-    least = filled("scalar_tensor", x1.tape, (), x1.dtype)  # it lives to the end
-    for length in lengths:
-        length.tape.kernel("clamp_min_", "pointwise", [length, least, length], flops=length.elements)
-
-    def product(x1: Term, x2: Term, length1: Term, length2: Term) -> Term:
-        second = x2 / length2
-        return ((x1 / length1) * second).sum(dim)
-
-    return expressed(product, x1, x2, *lengths)
-
-
-def expanded(*tensors: Tensor) -> list[Tensor]:
-    """As views of the common shape; those that have it as they are."""
-    sizes = broadcast(*(x.sizes for x in tensors))
-    return [x if fits(x.sizes, sizes) else expand(x, sizes) for x in tensors]
-
-
-@rule(f"{F}.pairwise_distance")
-def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
-    return expressed(
-        lambda x1, x2: (x1 - x2 + eps).by(norm, p, max(x1.tensor.rank, x2.tensor.rank) - 1, keepdim), x1, x2
-    )
-
-
-@_loss("cosine_embedding_loss")
-def cosine_embedding_loss(x1: Tensor, x2: Tensor, target: Tensor, margin: float = 0, *, reduction: str) -> Tensor:
-    axis = target.rank
-    product = expressed(lambda a, b: (a * b).sum(axis), x1, x2)
-    squares = [expressed(lambda a: (a * a).sum(axis) + 1e-12, x) for x in (x1, x2)]
-    length = expressed(lambda a, b: (a * b).sqrt_(), *squares)
-    cosine = div(product, length)
-    zeros = filled("zeros_like", x1.tape, cosine.sizes, cosine.dtype)
-    positive = expressed(lambda c: 1 - c, cosine)
-    negative = expressed(lambda c: (c - margin).clamp_min_(0), cosine)
-    return _by_sign(target, eq, positive, negative, zeros, reduction)
-
-
-def _by_sign(target: Tensor, holds: Any, x: Tensor, y: Tensor, zeros: Tensor, reduction: str) -> Tensor:
-    """x where the target is (or is not) 1, and y where it is (or is not) -1."""
-    first = where(holds(target, 1), x, zeros)
-    second = where(holds(target, -1), y, zeros)
-    both = add(first, second)
-    return reduced_by(reduction, both)
-
-
-@_loss("hinge_embedding_loss")
-def hinge_embedding_loss(x: Tensor, target: Tensor, margin: float = 1.0, *, reduction: str) -> Tensor:
-    zeros = filled("zeros_like", x.tape, x.sizes, x.dtype)
-    below = expressed(lambda x: margin - x, x)
-    clamp_min(below, 0, inplace=True)
-    return _by_sign(target, ne, below, x, zeros, reduction)
-
-
-@_loss("margin_ranking_loss")
-def margin_ranking_loss(x1: Tensor, x2: Tensor, target: Tensor, margin: float = 0, *, reduction: str) -> Tensor:
-    loss = expressed(lambda a, b, t: -t * (a - b) + margin, x1, x2, target)
-    clamp_min(loss, 0, inplace=True)
-    return reduced_by(reduction, loss)
-
-
-@_loss("triplet_margin_loss")
-def triplet_margin_loss(
-    anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
-    swap: bool = False, *, reduction: str,
-) -> Tensor:  # fmt: skip
-    near = pairwise_distance(anchor, positive, p, eps)
-    far = pairwise_distance(anchor, negative, p, eps)
-    if swap:
-        far = minimum(far, pairwise_distance(positive, negative, p, eps))
-    loss = expressed(lambda near, far: (margin + near - far).clamp_min(0), near, far)
     return reduced_by(reduction, loss)

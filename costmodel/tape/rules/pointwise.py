@@ -1,4 +1,4 @@
-"""Rules of functions of two tensors' elements: extrema, angles, logarithms; and by one name what families are made of."""
+"""Rules of functions of two tensors' elements, and what all families take from those of functions of the elements."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any
 
 from ..graph import attach
 from ..tensor import Tensor
-from .arithmetic import add, div, divided, mul, neg, pow, reciprocal, square, sub
-from .comparisons import bitwise_and, clamp, clamp_min, eq, ge, gt, le, lt, masked_fill, ne, where
+from ..versions import since
+from .arithmetic import add, div, divided, mul, neg, pow, reciprocal, scaled, square, sub
+from .comparisons import at_extremum, bitwise_and, clamp, clamp_min, eq, ge, gt, le, lt, masked_fill, ne, where
 from .elementary import absolute, cos, exp, log, rsqrt, sgn, sin, sqrt
 from .formulas import Formulas, Term, elementwise, function
 from .kernels import Operand, pointwise
 
 __all__ = [
-    "absolute", "add", "bitwise_and", "clamp", "clamp_min", "cos", "div", "eq", "exp", "ge", "gt", "le", "log", "lt",
-    "masked_fill", "maximum", "minimum", "mul", "ne", "neg", "pow", "reciprocal", "rsqrt", "sgn", "sin", "sqrt", "square",
-    "sub", "unary", "where",
+    "absolute", "add", "bitwise_and", "clamp", "clamp_min", "cos", "div", "eq", "exp", "ge", "gt", "le",
+    "log", "lt", "masked_fill", "maximum", "minimum", "mul", "ne", "neg", "pow", "reciprocal", "rsqrt",
+    "scaled", "sgn", "sin", "sqrt", "square", "sub", "unary", "where",
 ]  # fmt: skip
 
 Derivative = Callable[[Tensor, Tensor, Tensor], Tensor]  # of the gradient, the input and the output
@@ -62,18 +63,16 @@ def _of_copysign(grad: Term, self: Term, result: Term) -> Term:
 
 def _extremum(beyond: str, other_beyond: str) -> Formulas:
     """The gradient goes to the extremum, half of it to each where both are equal."""
-
-    def of(holds: str) -> Any:
-        def gradient(grad: Term, self: Term, other: Term) -> Term:
-            shared = (grad / 2).where(self.eq(other), grad)
-            return shared.masked_fill_(getattr(self, holds)(other), 0)
-
-        return gradient
-
-    return {"self": of(beyond), "other": of(other_beyond)}
+    return {
+        "self": lambda grad, self, other: at_extremum(grad, self, other, beyond),
+        "other": lambda grad, self, other: at_extremum(grad, self, other, other_beyond),
+    }
 
 
-def _extremum_but_nan(holds: str) -> Formulas:
+def _extremum_but_nan(beyond: str, other_beyond: str, holds: str) -> Formulas:
+    if since(2, 14):
+        return _extremum(beyond, other_beyond)
+
     def of_self(grad: Term, self: Term, other: Term) -> Term:
         return grad.masked_fill(getattr(self, holds)(other).logical_or_(other.isnan()).logical_not_(), 0)
 
@@ -102,8 +101,8 @@ def _product_with_logarithm(name: str, beside: int) -> Formulas:
 FORMULAS: dict[str, Formulas | None] = {
     "atan2": {"self other": _of_angle},
     "copysign": {"self": _of_copysign, "other": lambda other: other.zeros_like()},
-    "fmax": _extremum_but_nan("ge"),
-    "fmin": _extremum_but_nan("le"),
+    "fmax": _extremum_but_nan("lt", "gt", "ge"),
+    "fmin": _extremum_but_nan("gt", "lt", "le"),
     "gcd": None,
     "heaviside": None,
     "hypot": {

@@ -7,13 +7,13 @@ from math import prod
 from typing import Any
 
 from .. import layout
-from ..errors import Mismatch, refused
+from ..errors import Mismatch, NeedsNumber
 from ..graph import attach
 from ..sizes import fit, inside, quotient
 from ..table import rule
 from ..tape import DType, Shape, Size
 from ..tensor import Tensor
-from .copies import clone
+from .copies import clone, contiguous
 from .kernels import fits, moved, real_of
 
 Sizes = Any  # *sizes, or one tuple of them
@@ -41,8 +41,8 @@ def data(x: Tensor) -> Tensor:
 
 
 @rule("torch.permute", "Tensor.permute")
-def permute(x: Tensor, *dims: Any) -> Tensor:
-    axes = tuple(x.axis(a) for a in _sizes(dims))
+def permute(x: Tensor, *order: Any, dims: Any = None) -> Tensor:
+    axes = tuple(x.axis(a) for a in (_sizes(order) if dims is None else dims))
     fit(len(axes), x.rank, "axes of a permutation and of its tensor")
     inverse = [axes.index(i) for i in range(len(axes))]
     plain = axes == tuple(range(len(axes)))
@@ -52,9 +52,11 @@ def permute(x: Tensor, *dims: Any) -> Tensor:
     return out
 
 
-@rule("torch.transpose", "Tensor.transpose", "torch.swapaxes", "Tensor.swapaxes")
+@rule("torch.transpose", "Tensor.transpose", "torch.swapdims", "Tensor.swapdims")
 def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
     axes = list(range(x.rank))
+    if not axes:
+        return permute(x, ())
     first, second = x.axis(dim0), x.axis(dim1)
     axes[first], axes[second] = axes[second], axes[first]
     return permute(x, axes)
@@ -67,9 +69,20 @@ def t(x: Tensor) -> Tensor:
     return transpose(x, 0, 1) if x.rank > 1 else x
 
 
-@rule("Tensor.mT", "Tensor.T", attribute=True)
+@rule("torch.swapaxes", "Tensor.swapaxes")
+def swapaxes(x: Tensor, axis0: int, axis1: int) -> Tensor:
+    return transpose(x, axis0, axis1)
+
+
+@rule("Tensor.mT", attribute=True)
 def m_t(x: Tensor) -> Tensor:
     return transpose(x, -2, -1)
+
+
+@rule("Tensor.T", attribute=True)
+def reversed_axes(x: Tensor) -> Tensor:
+    """The axes in reverse order."""
+    return permute(x, tuple(reversed(range(x.rank))))
 
 
 @rule("torch.adjoint", "Tensor.adjoint")
@@ -78,9 +91,14 @@ def adjoint(x: Tensor) -> Tensor:
     return conj(transpose(x, -2, -1))
 
 
-@rule("Tensor.mH", "Tensor.H", attribute=True)
+@rule("Tensor.mH", attribute=True)
 def m_h(x: Tensor) -> Tensor:
     return adjoint(x)
+
+
+@rule("Tensor.H", attribute=True)
+def h(x: Tensor) -> Tensor:
+    return adjoint(x) if x.rank else x
 
 
 @rule("torch.movedim", "Tensor.movedim", "torch.moveaxis", "Tensor.moveaxis")
@@ -109,7 +127,7 @@ def squeeze(x: Tensor, dim: Any = None) -> Tensor:
     kept = [a for a in range(x.rank) if a not in gone]
     before = x.sizes
     out = x.view_of(tuple(x.sizes[a] for a in kept), tuple(x.strides[a] for a in kept))
-    attach([out], [x], [], lambda _, g: [view(g, before)])
+    attach([out], [x], [], lambda _, g: [view(g, before) if gone else g])
     return out
 
 
@@ -151,8 +169,8 @@ def _viewed(x: Tensor, shape: Shape) -> layout.Strides | None:
 
 
 @rule("torch.reshape", "Tensor.reshape")
-def reshape(x: Tensor, *shape: Sizes) -> Tensor:
-    sizes = _resolved_shape(x, _sizes(shape))
+def reshape(x: Tensor, *given: Sizes, shape: Sizes = None) -> Tensor:
+    sizes = _resolved_shape(x, _sizes(given) if shape is None else tuple(shape))
     if fits(sizes, x.sizes):
         return view(x, sizes)
     strides = _viewed(x, sizes)
@@ -175,8 +193,10 @@ def _shown(x: Tensor, sizes: Shape, strides: layout.Strides) -> Tensor:
 
 
 @rule("Tensor.view")
-def view(x: Tensor, *shape: Any) -> Tensor:
-    if not isinstance(shape[0], (int, tuple, list)) and hasattr(shape[0], "itemsize"):
+def view(x: Tensor, *shape: Any, size: Any = None, dtype: DType = None) -> Tensor:
+    if not shape and (size is not None or dtype is not None):
+        shape = (dtype if size is None else tuple(size),)
+    if shape and not isinstance(shape[0], (int, tuple, list)) and hasattr(shape[0], "itemsize"):
         return _view_as_type(x, shape[0])
     sizes = _resolved_shape(x, _sizes(shape))
     strides = x._strides if fits(sizes, x.sizes) else _viewed(x, sizes)
@@ -196,6 +216,48 @@ def renamed(x: Tensor, sizes: Shape) -> Tensor:
     out = x.view_of(sizes, strides)
     attach([out], [x], [], lambda _, g: [renamed(g, before)])
     return out
+
+
+@rule("torch.ravel", "Tensor.ravel")
+def ravel(x: Tensor) -> Tensor:
+    return view(contiguous(x), -1)
+
+
+@rule("torch.atleast_1d", "torch.functional.atleast_1d")
+def atleast_1d(*tensors: Any) -> Any:
+    return _each(lambda x: x if x.rank else reshape(x, 1), tensors)
+
+
+@rule("torch.atleast_2d", "torch.functional.atleast_2d")
+def atleast_2d(*tensors: Any) -> Any:
+    return _each(_of_two_axes, tensors)
+
+
+def _of_two_axes(x: Tensor) -> Tensor:
+    if x.rank == 0:
+        return reshape(x, 1, 1)
+    return unsqueeze(x, 0) if x.rank == 1 else x
+
+
+@rule("torch.atleast_3d", "torch.functional.atleast_3d")
+def atleast_3d(*tensors: Any) -> Any:
+    return _each(_of_three_axes, tensors)
+
+
+def _of_three_axes(x: Tensor) -> Tensor:
+    if x.rank == 0:
+        return reshape(x, 1, 1, 1)
+    if x.rank == 1:
+        return unsqueeze(unsqueeze(x, 0), -1)
+    return unsqueeze(x, -1) if x.rank == 2 else x
+
+
+def _each(function: Any, tensors: tuple[Any, ...]) -> Any:
+    """Of one tensor, or of several, also as one sequence."""
+    if len(tensors) == 1 and type(tensors[0]) is Tensor:
+        return function(tensors[0])
+    several = tensors[0] if len(tensors) == 1 else tensors
+    return tuple(map(function, several))
 
 
 @rule("Tensor.view_as")
@@ -232,9 +294,9 @@ def unflatten(x: Tensor, dim: int, sizes: Sequence[Size]) -> Tensor:
     return view(x, (*x.sizes[:axis], *inner, *x.sizes[axis + 1 :]))
 
 
-@rule("Tensor.expand")
-def expand(x: Tensor, *sizes: Sizes) -> Tensor:
-    given = _sizes(sizes)
+@rule("Tensor.expand", "torch.broadcast_to", "Tensor.broadcast_to")
+def expand(x: Tensor, *sizes: Sizes, size: Any = None, implicit: bool = False) -> Tensor:
+    given = _sizes(sizes) if size is None else tuple(size)
     leading = len(given) - x.rank
     own = (1,) * leading + x.sizes
     full = tuple(have if isinstance(size, int) and size == -1 else size for size, have in zip(given, own, strict=True))
@@ -293,14 +355,76 @@ def scattered(g: Tensor, sizes: Shape, name: str, dtype: DType = None) -> Tensor
 @rule("torch.diagonal", "Tensor.diagonal")
 def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     a, b = x.axis(dim1), x.axis(dim2)
-    if offset:
-        raise refused("a diagonal beside the main one")
     rest = [axis for axis in range(x.rank) if axis not in (a, b)]
-    size = x.sizes[a] if fits((x.sizes[a],), (x.sizes[b],)) or x.tape.holds(x.sizes[b] > x.sizes[a]) else x.sizes[b]
     strides = (*(x.strides[axis] for axis in rest), x.strides[a] + x.strides[b])
-    out = x.view_of((*(x.sizes[axis] for axis in rest), size), strides)
+    out = x.view_of((*(x.sizes[axis] for axis in rest), _on_diagonal(x, x.sizes[a], x.sizes[b], offset)), strides)
     before = x.sizes
     attach([out], [x], [], lambda _, g: [scattered(g, before, "diagonal_backward")])
+    return out
+
+
+def _on_diagonal(x: Tensor, rows: Size, columns: Size, offset: int) -> Size:
+    """How many entries a diagonal has, ``offset`` columns beside the main one."""
+    if offset > 0:
+        columns = columns - offset
+    elif offset < 0:
+        rows = rows + offset
+    least = rows if fits((rows,), (columns,)) or x.tape.holds(columns > rows) else columns
+    return max(least, 0) if isinstance(least, int) else least
+
+
+@rule("torch.linalg.diagonal")
+def linalg_diagonal(x: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    return diagonal(x, offset, dim1, dim2)
+
+
+@rule("torch.diag", "Tensor.diag")
+def diag(x: Tensor, diagonal: int = 0) -> Tensor:
+    """The matrix of a diagonal, or a copy of the diagonal of a matrix."""
+    if x.rank == 1:
+        return diag_embed(x, diagonal)
+    rows, columns = before = x.sizes
+    out = moved("diagonal_copy", [x.resolved()], (_on_diagonal(x, rows, columns, diagonal),))
+    attach([out], [x], [], lambda _, g: [scattered(g, before, "diagonal_backward")])
+    return out
+
+
+@rule("torch.diag_embed", "Tensor.diag_embed")
+def diag_embed(x: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    rank = x.rank + 1
+    a, b = sorted((dim1 % rank, dim2 % rank))
+    side = x.sizes[-1] + abs(offset)
+    sizes = list(x.sizes[:-1])
+    sizes.insert(a, side)
+    sizes.insert(b, side)
+    out = moved("diag_embed", [x.resolved()], tuple(sizes))
+    attach([out], [x], [], lambda _, g: [diagonal(g, offset, dim1, dim2)])
+    return out
+
+
+@rule("torch.diagflat", "Tensor.diagflat")
+def diagflat(x: Tensor, offset: int = 0) -> Tensor:
+    return diag(view(contiguous(x), -1), offset)
+
+
+@rule("Tensor.unfold")
+def unfold(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """Windows of ``size`` entries of an axis, as a last axis; their gradients are summed."""
+    axis, before = x.axis(dimension), x.sizes
+    length = before[axis]
+    if not isinstance(length, int):
+        raise NeedsNumber("the number of windows of an axis depends on its size, so it must be a number")
+    inside(size - 1, length)
+    sizes = (*before[:axis], (length - size) // step + 1, *before[axis + 1 :], size)
+    own = x.strides[axis]
+    out = x.view_of(sizes, (*x.strides[:axis], own * step, *x.strides[axis + 1 :], own))
+
+    def backward(_: object, g: Tensor) -> list[Tensor]:
+        total = g.new(before)
+        g.tape.kernel("unfold_backward", "pointwise", [g, total], flops=g.elements)
+        return [total]
+
+    attach([out], [x], [], backward)
     return out
 
 

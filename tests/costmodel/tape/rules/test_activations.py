@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import torch
 import torch.nn.functional as F
 from one_function import ROWS, STACK, Case, check, parametrized
-from torch import Tensor, nn
+from torch import nn
 
 BFLOAT = torch.bfloat16
 
@@ -54,7 +53,8 @@ IN_PLACE = {
     **{
         f"{name}_": lambda x, name=name: getattr(F, name)(x, inplace=True)
         for name in (
-            "relu", "relu6", "elu", "selu", "celu", "hardtanh", "leaky_relu", "silu", "mish", "hardswish", "hardsigmoid",
+            "relu", "relu6", "elu", "selu", "celu", "hardtanh", "leaky_relu", "silu", "mish", "hardswish",
+            "hardsigmoid",
         )
     },
     "threshold_": lambda x: F.threshold(x, 0.1, 0.0, inplace=True),
@@ -71,8 +71,8 @@ IN_PLACE = {
 
 CASES: dict[str, Case] = {
     **{name: Case(function) for name, function in OF_ELEMENTS.items()},
-    **{f"{name} of rows": rows(function) for name, function in OF_ELEMENTS.items()},
-    **{name: changed(function) for name, function in IN_PLACE.items()},
+    **{f"{name} of rows": Case(function, ROWS, layouts="step wide") for name, function in OF_ELEMENTS.items()},
+    **{name: changed(function, layouts="plain t") for name, function in IN_PLACE.items()},
     **{
         f"bfloat16 {name}": rows(OF_ELEMENTS[name], dtype=BFLOAT)
         for name in ("relu", "gelu", "silu", "softplus", "logsigmoid", "softmax", "log_softmax", "mish", "elu")
@@ -106,7 +106,7 @@ MODULES: dict[str, Callable[[], nn.Module]] = {
     "Softmax": lambda: nn.Softmax(1),
     "Softmin": lambda: nn.Softmin(1),
     "LogSoftmax": lambda: nn.LogSoftmax(1),
-    "in place behind a convolution": lambda: nn.Sequential(nn.Conv2d(4, 4, 1), nn.SiLU(inplace=True), nn.RReLU(inplace=True)),
+    "in place": lambda: nn.Sequential(nn.Conv2d(4, 4, 1), nn.SiLU(inplace=True), nn.RReLU(inplace=True)),
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from one_function import ROWS, STACK, Case, check, parametrized, predicted, Of
+from one_function import ROWS, STACK, Case, Of, check, parametrized, predicted
 from torch import Tensor, nn
 
 from lipcost.costmodel.tape.errors import Mismatch, UnruledFunction
@@ -58,8 +58,8 @@ SUMS = {
     "a number plus": one(lambda x: 2 + x),
     "sub": same(torch.sub),
     "sub alpha": same(lambda x, y: x.sub(y, alpha=2)),
-    "subtract": same(lambda x, y: torch.subtract(x, y)),
-    "rsub": same(lambda x, y: torch.rsub(x, y)),
+    "subtract": same(torch.subtract),
+    "rsub": same(torch.rsub),
     "rsub alpha": same(lambda x, y: torch.rsub(x, y, alpha=3)),
     "a number minus": one(lambda x: 1 - x),
     "numbers": Case(lambda x: 1 - 2 * x / 3 + 4),
@@ -131,7 +131,16 @@ BINARY = {
     **{
         name: same(getattr(torch, name))
         for name in (
-            "atan2", "copysign", "fmax", "fmin", "hypot", "logaddexp", "logaddexp2", "maximum", "minimum", "xlogy",
+            "atan2",
+            "copysign",
+            "fmax",
+            "fmin",
+            "hypot",
+            "logaddexp",
+            "logaddexp2",
+            "maximum",
+            "minimum",
+            "xlogy",
         )
     },
     **{
@@ -147,7 +156,7 @@ BINARY = {
         for name in ("atan2", "copysign", "fmax", "hypot", "logaddexp2", "maximum", "xlogy")
     },
     "maximum of one": Case(lambda x: torch.maximum(x, 2 * x)),
-    "max of two": same(lambda x, y: torch.max(x, y)),
+    "max of two": same(torch.max),
     "copysign number": one(lambda x: torch.copysign(x, -1.0)),
     "xlogy numbers": one(lambda x: torch.xlogy(x, 2) + torch.xlogy(2, x) + torch.xlogy(x, 0)),
     "xlog1py": same(torch.special.xlog1py),
@@ -170,6 +179,8 @@ ELEMENTARY = {
         f"special {name}": one(getattr(torch.special, name))
         for name in ("entr", "erfcx", "expit", "expm1", "log_ndtr", "ndtri")
     },
+    "polygamma": one(lambda x: torch.polygamma(2, x) + x.polygamma(1)),
+    "i0e": one(torch.special.i0e),
     "acosh": one(lambda x: torch.acosh(x + 2)),
     "exp": Case(torch.exp),
     "log": Case(torch.log),
@@ -186,7 +197,10 @@ ELEMENTARY = {
 }  # fmt: skip
 
 CHOICES = {
-    **{name: first(lambda x, y, name=name: x * getattr(torch, name)(x, y)) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
+    **{
+        name: first(lambda x, y, name=name: x * getattr(torch, name)(x, y))
+        for name in ("eq", "ne", "lt", "le", "gt", "ge")
+    },
     **{
         name: first(lambda x, y, name=name: x * getattr(x, name)(y))
         for name in ("logical_and", "logical_or", "logical_xor", "less", "greater_equal", "not_equal")
@@ -218,12 +232,15 @@ CHOICES = {
     "clamp_max": one(lambda x: x.clamp_max(0.1)),
     "clamp_min of a tensor": same(torch.clamp_min),
     "clamp_max of a tensor": beside(torch.clamp_max),
+    "clamp by a least tensor": same(lambda x, y: x.clamp(min=y)),
+    "clamp by a largest tensor": same(lambda x, y: x.clamp(max=y)),
+}
+
+BETWEEN_TENSORS = {
     "clamp by tensors": Case(torch.clamp, ROWS, (ROWS, ROWS), "plain t step"),
     "clamp by tensors, broadcast": Case(torch.clamp, STACK, ((4, 1), (6,)), "plain t"),
     "clamp by constants": first(lambda x, y: x.clamp(y, 2 * y)),
     "clamp of a constant": second(lambda x, y: x.clamp(x, y)),
-    "clamp by a least tensor": same(lambda x, y: x.clamp(min=y)),
-    "clamp by a largest tensor": same(lambda x, y: x.clamp(max=y)),
 }
 
 BFLOAT = torch.bfloat16
@@ -260,14 +277,34 @@ COMPLEX = {
     "abs of complex": same(lambda x, y: torch.complex(x, y).abs()),
     "angle of complex": same(lambda x, y: torch.complex(x, y).angle()),
     "sgn of complex": same(lambda x, y: torch.complex(x, y).sgn()),
-    "view_as_complex": Case(lambda x: torch.view_as_complex(x), (3, 4, 2), layouts="plain"),
+    "view_as_complex": Case(torch.view_as_complex, (3, 4, 2), layouts="plain"),
     "view_as_real": same(lambda x, y: torch.view_as_real(torch.complex(x, y))),
     "conj": one(lambda x: x.conj() * x, dtype=COMPLEX64),
     **{
         f"complex {name}": one(getattr(torch, name), dtype=COMPLEX64)
         for name in (
-            "acos", "acosh", "asin", "asinh", "atan", "atanh", "cos", "cosh", "exp", "expm1", "log", "log10", "log1p",
-            "log2", "neg", "reciprocal", "rsqrt", "sin", "sinh", "sqrt", "square", "tan",
+            "acos",
+            "acosh",
+            "asin",
+            "asinh",
+            "atan",
+            "atanh",
+            "cos",
+            "cosh",
+            "exp",
+            "expm1",
+            "log",
+            "log10",
+            "log1p",
+            "log2",
+            "neg",
+            "reciprocal",
+            "rsqrt",
+            "sin",
+            "sinh",
+            "sqrt",
+            "square",
+            "tan",
         )
     },
     **{f"complex {name}": same(getattr(torch, name), dtype=COMPLEX64) for name in ("add", "sub", "mul", "div", "pow")},
@@ -288,3 +325,30 @@ CASES: dict[str, Case] = {
 @parametrized(CASES)
 def test_a_rule_is_what_torch_does(make: Callable[[], nn.Module] | None, case: Case, layout: str) -> None:
     check(make, case, layout)
+
+
+REFUSED = {
+    "gradient of floor_divide": lambda x: x // 2,
+    "gradient of heaviside": lambda x: torch.heaviside(x, x),
+    "gradient of sgn": torch.sgn,
+    "gradient of nextafter": lambda x: torch.nextafter(x, x),
+    "gradient of remainder": lambda x: 3 % x,
+    "gradient of a value that masked_fill": lambda x: x.masked_fill(x > 0, x.sum()),
+    "torch.where of a condition": lambda x: torch.where(x > 0),
+    "imaginary part of a lazy conjugate": lambda x: torch.complex(x, x).conj().imag,
+    "isfinite of": lambda x: torch.complex(x, x).isfinite() * x,
+    "torch.equal: values decide": lambda x: x * torch.equal(x, x),
+    "torch.allclose: values decide": lambda x: x * torch.allclose(x, x),
+    "gradient of a complex exponent": lambda x: x ** torch.complex(x, x),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_other_uses_are_refused_by_name(what: str) -> None:
+    with pytest.raises(UnruledFunction, match=what):
+        predicted(Of(REFUSED[what], dtype=torch.float32), ROWS, "train")
+
+
+def test_operands_that_do_not_fit() -> None:
+    with pytest.raises(Mismatch, match="operands of a pointwise function"):
+        predicted(Of(torch.mul, (3, 5), dtype=torch.float32), ROWS, "train")
