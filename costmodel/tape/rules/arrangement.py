@@ -71,7 +71,12 @@ def repeat_interleave(x: Tensor, repeats: Any = None, dim: int | None = None, *,
 @rule("torch.roll", "Tensor.roll")
 def roll(x: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     strides = None
-    if dims != () and _moves(x, shifts, dims) and x._strides is not None and layout.is_channels_last(x.hints, x.strides):
+    if (
+        dims != ()
+        and _moves(x, shifts, dims)
+        and x._strides is not None
+        and layout.is_channels_last(x.hints, x.strides)
+    ):
         strides = layout.contiguous(x.hints, layout.CHANNELS_LAST)
     out = x.new(x.sizes, strides=strides)
     x.tape.kernel("roll", "pointwise", [x.resolved(), out], flops=0)

@@ -223,9 +223,7 @@ def needs_gradient(x: Tensor, *others: Tensor) -> bool:
         return False
     root = x if x.base is None else x.base
     if root.requires_grad and root.is_leaf:
-        raise RuntimeError(
-            "a leaf that requires grad, or a view of one, is changed in place"
-        )
+        raise RuntimeError("a leaf that requires grad, or a view of one, is changed in place")
     return True
 
 

@@ -239,9 +239,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     if swapped:
         several[:2] = several[1::-1]
     rank, sizes = len(several), tuple(each.elements for each in several)
-    grids = [
-        expand(view(each, (*(1,) * i, sizes[i], *(1,) * (rank - i - 1))), sizes) for i, each in enumerate(several)
-    ]
+    grids = [expand(view(each, (*(1,) * i, sizes[i], *(1,) * (rank - i - 1))), sizes) for i, each in enumerate(several)]
     if swapped:
         grids[:2] = grids[1::-1]
     return tuple(grids)
