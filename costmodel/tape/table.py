@@ -24,8 +24,8 @@ Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
     "activations", "arrangement", "attributes", "convolution", "copies", "cumulative", "extrema", "factories",
-    "factorisations", "fourier", "gathering", "indexing", "inplace", "joining", "linalg", "losses", "normalisation", "norms", "padding",
-    "pointwise", "pooling", "random", "reductions", "strided", "views",
+    "factorisations", "fourier", "gathering", "indexing", "inplace", "joining", "linalg", "losses", "normalisation",
+    "norms", "padding", "pointwise", "pooling", "random", "reductions", "strided", "views",
 )  # fmt: skip
 
 

@@ -198,15 +198,12 @@ tril_indices, triu_indices = _triangle("tril_indices", above=False), _triangle("
 
 def _window(name: str) -> Any:
     @rule(f"torch.{name}", factory=True)
-    def make(
-        window_length: Any, periodic: bool = True, *_: Any, dtype: DType = None, device: Any = None, **__: Any
-    ) -> Tensor:
-        check_device(device)
-        tape, dtype = active(), dtype or _default()
-        whole = Tensor(tape, (window_length + periodic,), dtype)  # a periodic one is the beginning of a longer one
+    def make(window_length: Any, periodic: bool = True, *_: Any, dtype: DType = None, **how: Any) -> Tensor:
+        # A periodic one is the beginning of a longer one.
+        whole = _made(name, (window_length + periodic,), dtype or _default(), kernel=False, **how)
         out = whole.view_of((window_length,), None)
         out.is_view = False
-        tape.kernel(name, "pointwise", [out], flops=0)
+        out.tape.kernel(name, "pointwise", [out], flops=0)
         return out
 
     return make

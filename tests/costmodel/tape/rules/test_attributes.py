@@ -24,6 +24,7 @@ METHODS = (
     "is_conj", "is_neg", "is_signed", "is_contiguous", "is_inference", "get_device", "dim_order", "type", "__len__",
     "is_shared",
 )  # fmt: skip
+FORMATS = torch.channels_last, torch.contiguous_format
 MADE: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "as it comes": lambda x: x,
     "leaf": lambda x: x.requires_grad_(),
@@ -42,9 +43,7 @@ def _answers(x: torch.Tensor) -> dict[str, Any]:
     answers = {name: getattr(x, name) for name in ATTRIBUTES}
     answers.update({f"{name}()": getattr(x, name)() for name in METHODS})
     answers["of an axis"] = x.size(1), x.size(-1), x.stride(2), x.shape[1:]
-    answers["formats"] = [
-        x.is_contiguous(memory_format=each) for each in (torch.channels_last, torch.contiguous_format)
-    ]
+    answers["formats"] = [x.is_contiguous(memory_format=each) for each in FORMATS]
     answers["torch"] = torch.numel(x), torch.is_complex(x), torch.is_floating_point(x), torch.is_tensor(x)
     answers["others"] = x.is_same_size(x), isinstance(x, torch.Tensor), x.grad, x.grad_fn is None, x._version
     return answers
