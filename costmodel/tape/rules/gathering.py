@@ -110,7 +110,7 @@ class Writing:
         return backward
 
 
-def _writing(name: str, kept: bool = False) -> Any:
+def _writing(name: str, kept: bool = False) -> Callable[[Callable[..., Writing]], Made]:
     """The decorator of a function that describes what is written; registers it and its in-place form.
 
     Args:
@@ -118,7 +118,7 @@ def _writing(name: str, kept: bool = False) -> Any:
         kept: whether the copy lies as x does, and not without gaps.
     """
 
-    def register(describe: Callable[..., Writing]) -> Callable[..., Tensor]:
+    def register(describe: Callable[..., Writing]) -> Made:
         @rule(f"torch.{name}", f"Tensor.{name}")
         def apart(x: Tensor, *args: Any, **how: Any) -> Tensor:
             what = describe(x, *args, **how)

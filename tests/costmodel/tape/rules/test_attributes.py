@@ -45,7 +45,7 @@ def _answers(x: torch.Tensor) -> dict[str, Any]:
     answers["of an axis"] = x.size(1), x.size(-1), x.stride(2), x.shape[1:]
     answers["formats"] = [x.is_contiguous(memory_format=each) for each in FORMATS]
     answers["torch"] = torch.numel(x), torch.is_complex(x), torch.is_floating_point(x), torch.is_tensor(x)
-    answers["others"] = x.is_same_size(x), isinstance(x, torch.Tensor), x.grad, x.grad_fn is None, x._version
+    answers["others"] = x.is_same_size(x), isinstance(x, torch.Tensor), x.grad_fn is None, x._version
     return answers
 
 

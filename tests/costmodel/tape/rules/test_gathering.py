@@ -76,23 +76,20 @@ REFUSED = {
 }
 
 
-def _embedding() -> nn.Module:
-    return nn.Sequential(Codes(), nn.Embedding(5, 4, padding_idx=0), nn.Linear(4, 2))
-
-
-class Codes(nn.Module):
-    """Rows of a buffer of numbers, whatever x."""
+class Rows(nn.Module):
+    """Rows of a table by a buffer of numbers, beside x."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("codes", PLACES.clone())
+        self.table = nn.Embedding(5, 6, padding_idx=0)
+        self.register_buffer("places", PAIR.clone())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The numbers."""
-        return self.codes  # type: ignore[no-any-return]
+        """x and the rows."""
+        return x + self.table(self.places).sum(0)  # type: ignore[no-any-return]
 
 
-@parametrized(CASES)
+@parametrized(CASES, {"nn.Embedding": Rows})
 def test_a_rule_is_what_torch_does(make: Callable[[], nn.Module] | None, case: Case, layout: str) -> None:
     check(make, case, layout)
 
