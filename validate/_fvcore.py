@@ -193,6 +193,7 @@ ZERO_MACS = (
     "new_zeros",
     "norm",
     "numpy_T",
+    "one_hot",
     "ones",
     "ones_like",
     "pad",

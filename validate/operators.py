@@ -282,6 +282,7 @@ RULES: dict[str, str] = {
     "aten::zeros": "factory",
     "aten::zeros_like": "factory",
     "aten::_linalg_check_errors": "metadata",
+    "aten::_local_scalar_dense": "metadata",
     "aten::_unsafe_view": "metadata",
     "aten::as_strided_": "metadata",
     "aten::empty": "metadata",

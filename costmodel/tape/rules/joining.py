@@ -6,13 +6,11 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-import torch
-
 from .. import layout
 from ..errors import NeedsNumber, refused
 from ..graph import attach
-from ..sizes import as_int, as_torch, fit, quotient
-from ..table import active, rule
+from ..sizes import as_int, fit, quotient
+from ..table import rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
 from .factories import filled
@@ -224,12 +222,6 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
 def _several(tensors: tuple[Any, ...]) -> list[Tensor]:
     """Tensors that are given one by one, or as a sequence."""
     return list(tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors)
-
-
-@rule("torch.broadcast_shapes", "torch.functional.broadcast_shapes")
-def broadcast_shapes(*shapes: Any) -> Any:
-    common = broadcast(*((each,) if isinstance(each, int) else tuple(each) for each in shapes))
-    return torch.Size([as_torch(size, active()) for size in common])
 
 
 @rule("torch.meshgrid", "torch.functional.meshgrid")
