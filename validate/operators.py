@@ -8,13 +8,14 @@ from __future__ import annotations
 #   inverse                       2 n^3 per matrix, 8 n^3 if complex (one LU-based call: Golub & Van Loan, section 3.2)
 #   pointwise                     1 per element of the first output, real or complex, however many operations a kernel
 #                                 fuses: normalisations, their gradients, those of averages, random draws in place
+#                                 (index_put and put too, whether they add or replace; cumulative functions)
 #   cholesky                      n^3/3 per matrix (section 4.2), four times that if complex; in the class "inverse"
 #   triangular                    n^2 per right side (section 3.1), likewise
 #   lu_solve                      2 n^2 per right side, likewise
 #   solve                         2/3 n^3 per matrix and 2 n^2 per right side, likewise
 #   foreach                       the same for every tensor of a list, in one launch; in the class "pointwise"
 #   reduction                     1 per element of the first input, real or complex; in the class "pointwise": poolings
-#                                 too, and the gradients of copies, which sum
+#                                 too, and the gradients of copies, which sum; sorting, medians, the k-th element
 #   move                          0 FLOPs; reads its tensors, writes its output. The gradient of a maximum too
 #   factory                       0 FLOPs; writes its output, constant or random
 #   metadata                      no kernel at all
