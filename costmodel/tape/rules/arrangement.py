@@ -71,7 +71,7 @@ def repeat_interleave(x: Tensor, repeats: Any = None, dim: int | None = None, *,
 @rule("torch.roll", "Tensor.roll")
 def roll(x: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     strides = None
-    if dims != () and _moves(x, shifts, dims) and x._strides is not None and layout.is_channels_last(x.hints, x.strides):
+    if x._strides is not None and layout.is_channels_last(x.hints, x.strides) and _moves(x, shifts, dims):
         strides = layout.contiguous(x.hints, layout.CHANNELS_LAST)
     out = x.new(x.sizes, strides=strides)
     x.tape.kernel("roll", "pointwise", [x.resolved(), out], flops=0)
@@ -80,7 +80,9 @@ def roll(x: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
 
 
 def _moves(x: Tensor, shifts: Any, dims: Any) -> bool:
-    """Whether each of the axes is cut in two."""
+    """Whether each of the axes is cut in two; without axes it rolls as one row."""
+    if dims == ():
+        return False
     pairs = zip(shifts, dims, strict=True) if isinstance(dims, (tuple, list)) else [(shifts, dims)]
     return all(shift % x.hints[dim] for shift, dim in pairs)
 

@@ -80,7 +80,7 @@ cummax, cummin = _extremum("cummax"), _extremum("cummin")
 @rule("torch.logcumsumexp", "Tensor.logcumsumexp")
 def logcumsumexp(x: Tensor, dim: int) -> Tensor:
     out = _along("logcumsumexp", x)
-    attach([out], [x], [x, out], lambda saved, g: [_logcumsumexp_backward(*saved, g, dim)])
+    attach([out], [x], [x, out], lambda saved, g: [_logcumsumexp_backward(saved[0], saved[1], g, dim)])
     return out
 
 

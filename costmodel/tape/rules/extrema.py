@@ -12,9 +12,11 @@ from ..graph import attach
 from ..table import rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
+from ..versions import since
 from .factories import filled
 from .kernels import accumulated, reduced, reduction, result_of
 from .pointwise import div, eq, minimum, mul
+from .reductions import no_gradient
 from .reductions import sum as sum_over
 from .views import view
 
@@ -60,6 +62,8 @@ def _shared(g: Tensor, mask: Tensor, axes: Sequence[int]) -> Tensor:
 
 @rule("torch.aminmax", "Tensor.aminmax")
 def aminmax(x: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Both:
+    if not since(2, 13):
+        no_gradient("the gradient of aminmax in this version of torch", x)
     axes = x.axes(dim)
     kept, sizes = reduced(x.sizes, axes, keepdim)
 

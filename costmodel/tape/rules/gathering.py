@@ -12,7 +12,11 @@ from ..graph import attach
 from ..table import rule
 from ..tape import DType, Shape
 from ..tensor import Tensor
+from ..versions import since
 from .copies import to
+from .extrema import aminmax
+from .extrema import max as max_of
+from .extrema import min as min_of
 from .factories import filled
 from .indexing import added, needs_gradient, new_zeros
 from .kernels import broadcast, in_place, moved, pointwise, strides_for
@@ -110,7 +114,7 @@ class Writing:
         return backward
 
 
-def _writing(name: str, kept: bool = False) -> Any:
+def _writing(name: str, kept: bool = False) -> Callable[[Callable[..., Writing]], Made]:
     """The decorator of a function that describes what is written; registers it and its in-place form.
 
     Args:
@@ -118,12 +122,12 @@ def _writing(name: str, kept: bool = False) -> Any:
         kept: whether the copy lies as x does, and not without gaps.
     """
 
-    def register(describe: Callable[..., Writing]) -> Callable[..., Tensor]:
+    def register(describe: Callable[..., Writing]) -> Made:
         @rule(f"torch.{name}", f"Tensor.{name}")
         def apart(x: Tensor, *args: Any, **how: Any) -> Tensor:
             what = describe(x, *args, **how)
             out = x.new(x.sizes, strides=strides_for(x) if kept else None)
-            x.tape.kernel(name, "pointwise", [x, *what.read, out], flops=what.adds * out.elements)
+            x.tape.kernel(name, "pointwise", [x, *what.read, out], flops=out.elements if what.adds else 0)
             inputs = [x] if what.source is None else [x, what.source]
             saved = [out if each is RESULT else each for each in what.saved]
             attach([out], inputs, saved, what.backward(x))
@@ -136,7 +140,7 @@ def _writing(name: str, kept: bool = False) -> Any:
             needs, backward = needs_gradient(x, *others), what.backward(x)
             if needs and any(each is RESULT or each is x for each in what.saved):
                 raise refused(f"{name}_ of this kind in a graph")
-            x.tape.kernel(f"{name}_", "pointwise", [x, *what.read, x], flops=what.adds * x.elements)
+            x.tape.kernel(f"{name}_", "pointwise", [x, *what.read, x], flops=x.elements if what.adds else 0)
             x.memory.version += 1
             return changed_in_graph(x, others, what.saved, backward) if needs else x
 
@@ -301,6 +305,18 @@ def torch_embedding(
     weight: Tensor, indices: Tensor, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False
 ) -> Tensor:
     return embedding(indices, weight, sparse=sparse)
+
+
+@rule("torch.nn.functional.one_hot")
+def one_hot(x: Tensor, num_classes: Any = -1) -> Tensor:
+    """Ones at the classes, after a look at the least and the largest."""
+    if isinstance(num_classes, int) and num_classes < 0:
+        raise refused("one_hot without the number of classes: values decide it")
+    extrema = aminmax(x) if since(2, 13) else (min_of(x), max_of(x))
+    out = filled("zeros", x.tape, (*x.sizes, num_classes), x.dtype)
+    x.tape.kernel("scatter_", "pointwise", [out, x, out], flops=0)
+    del extrema
+    return out
 
 
 # Where numbers lie between others.

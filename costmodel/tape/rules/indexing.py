@@ -17,7 +17,7 @@ from .copies import to
 from .factories import filled, of_numbers
 from .kernels import broadcast, pointwise, strides_for
 from .strided import changed_in_graph
-from .views import expand, narrowed, select, unsqueeze, view
+from .views import expand, narrowed, real, select, unsqueeze, view
 
 Index = Any  # a Tensor; None for an axis that is left as it is; MASKED for one that a mask before it takes too
 MASKED = ...
@@ -223,9 +223,7 @@ def needs_gradient(x: Tensor, *others: Tensor) -> bool:
         return False
     root = x if x.base is None else x.base
     if root.requires_grad and root.is_leaf:
-        raise RuntimeError(
-            "a leaf that requires grad, or a view of one, is changed in place"
-        )
+        raise RuntimeError("a leaf that requires grad, or a view of one, is changed in place")
     return True
 
 
@@ -280,7 +278,7 @@ def written(x: Tensor, source: Tensor) -> Tensor:
 
     def backward(_: object, g: Tensor) -> list[Tensor | None]:
         rest = filled("zeros_like", g.tape, g.sizes, g.dtype) if of_x else None
-        return [rest, to(g.real if g.dtype.is_complex and not dtype.is_complex else g, dtype)]
+        return [rest, to(real(g) if g.dtype.is_complex and not dtype.is_complex else g, dtype)]
 
     x.tape.kernel("copy_", "pointwise", [x, source.resolved(), x], flops=0)
     x.memory.version += 1

@@ -6,13 +6,11 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-import torch
-
 from .. import layout
 from ..errors import NeedsNumber, refused
 from ..graph import attach
-from ..sizes import as_int, as_torch, fit, quotient
-from ..table import active, rule
+from ..sizes import as_int, fit, quotient
+from ..table import rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
 from .factories import filled
@@ -226,12 +224,6 @@ def _several(tensors: tuple[Any, ...]) -> list[Tensor]:
     return list(tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors)
 
 
-@rule("torch.broadcast_shapes", "torch.functional.broadcast_shapes")
-def broadcast_shapes(*shapes: Any) -> Any:
-    common = broadcast(*((each,) if isinstance(each, int) else tuple(each) for each in shapes))
-    return torch.Size([as_torch(size, active()) for size in common])
-
-
 @rule("torch.meshgrid", "torch.functional.meshgrid")
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     several = _several(tensors)
@@ -239,9 +231,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     if swapped:
         several[:2] = several[1::-1]
     rank, sizes = len(several), tuple(each.elements for each in several)
-    grids = [
-        expand(view(each, (*(1,) * i, sizes[i], *(1,) * (rank - i - 1))), sizes) for i, each in enumerate(several)
-    ]
+    grids = [expand(view(each, (*(1,) * i, sizes[i], *(1,) * (rank - i - 1))), sizes) for i, each in enumerate(several)]
     if swapped:
         grids[:2] = grids[1::-1]
     return tuple(grids)

@@ -148,7 +148,7 @@ def _spread_rule(name: str, root: bool) -> Any:
         how = Spread(x, dim, unbiased, correction, keepdim)
 
         def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
-            return [how.root_backward(*saved, g) if root else how.backward(*saved, g)]
+            return [how.root_backward(saved[0], saved[1], g) if root else how.backward(saved[0], g)]
 
         out = reduction(name, x, how.sizes, real_of(x.dtype))
         attach([out], [x], [x, out] if root else [x], backward)
@@ -167,7 +167,9 @@ def _spread_and_mean(name: str, root: bool) -> Any:
         def backward(saved: Sequence[Tensor], of_spread: Tensor | None, of_mean: Tensor | None) -> list[Tensor | None]:
             found = None
             if of_spread is not None:
-                found = how.root_backward(*saved, of_spread) if root else how.backward(*saved, of_spread)
+                x = saved[0]
+                found = how.root_backward(x, saved[1], of_spread) if root else how.backward(x, of_spread)
+                del x
             if of_mean is None:
                 return [found]
             spread = _spread(of_mean, how.kept, how.before)

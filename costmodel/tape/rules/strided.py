@@ -99,7 +99,8 @@ def _extent(g: Tensor, base: Geometry, whole: Geometry, shown: Geometry, offset:
 
 
 def _reach(geometry: Geometry) -> int:
-    return 1 + sum((size - 1) * stride for size, stride in zip(*geometry, strict=True))
+    reach: int = 1 + sum((size - 1) * stride for size, stride in zip(*geometry, strict=True))
+    return reach
 
 
 def _overlaps(g: Tensor, geometry: Geometry) -> bool:

@@ -299,10 +299,10 @@ def expand(x: Tensor, *sizes: Sizes, size: Any = None, implicit: bool = False) -
     given = _sizes(sizes) if size is None else tuple(size)
     leading = len(given) - x.rank
     own = (1,) * leading + x.sizes
-    full = tuple(have if isinstance(size, int) and size == -1 else size for size, have in zip(given, own, strict=True))
-    for size, target in zip(own, full, strict=True):
-        if size != 1:
-            fit(size, target, "a tensor to expand")
+    full = tuple(have if isinstance(new, int) and new == -1 else new for new, have in zip(given, own, strict=True))
+    for have, target in zip(own, full, strict=True):
+        if have != 1:
+            fit(have, target, "a tensor to expand")
     steps = (0,) * leading + x.strides
     strides = tuple(step if a == b else 0 for step, a, b in zip(steps, own, full, strict=True))
     out = x.view_of(full, strides)

@@ -34,7 +34,7 @@ CASES: dict[str, Case] = {
     "flip": Case(lambda x: x.flip(2), layouts=EVERY),
     "flip by name": Case(lambda x: torch.flip(x, dims=(0, 1)), layouts=EVERY),
     "fliplr": Case(lambda x: x.fliplr(), layouts=EVERY),
-    "flipud": Case(lambda x: torch.flipud(x), layouts=EVERY),
+    "flipud": Case(torch.flipud, layouts=EVERY),
 }  # fmt: skip
 
 

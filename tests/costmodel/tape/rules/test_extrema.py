@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from one_function import ROWS, Case, check, parametrized
+from one_function import MODES, ROWS, Case, check, parametrized
 from torch import nn
+
+from lipcost.costmodel.tape.versions import since
 
 EVERY = "plain cl t step wide"
 TRAINED = ("train",)  # alone, the profiler takes the copy inside the operator for a tensor
+AMINMAX = MODES if since(2, 13) else ("inference",)  # torch had no gradient of it
 BARE = ("inference",)  # of what has no gradient
 
 CASES: dict[str, Case] = {
     "amax": Case(lambda x: x.amax((2, 3)), layouts=EVERY),
     "amin of all": Case(lambda x: x.amin()),
-    "aminmax": Case(lambda x: torch.mul(*x.aminmax(dim=1)), layouts=EVERY),
-    "aminmax of all": Case(lambda x: torch.mul(*torch.aminmax(x)), layouts=EVERY),
-    "min of aminmax": Case(lambda x: torch.aminmax(x, dim=1, keepdim=True).min * 2),
+    "aminmax": Case(lambda x: torch.mul(*x.aminmax(dim=1)), layouts=EVERY, modes=AMINMAX),
+    "aminmax of all": Case(lambda x: torch.mul(*torch.aminmax(x)), layouts=EVERY, modes=AMINMAX),
+    "min of aminmax": Case(lambda x: torch.aminmax(x, dim=1, keepdim=True).min * 2, modes=AMINMAX),
     "max": Case(lambda x: x.max(1)[0], layouts=EVERY),
     "max with the axis": Case(lambda x: torch.max(x, 1, keepdim=True).values),
     "max of all": Case(lambda x: x.max(), layouts=EVERY),

@@ -59,12 +59,14 @@ CASES: dict[str, Case] = {
     "embedding": Case(lambda x: F.embedding(PLACES, x), ROWS, layouts=WITH_GAPS),
     "embedding of a parameter": Case(lambda x, w: x * F.embedding(PLACES[:, 0], w, padding_idx=1), ROWS, ((4, 6),)),
     "torch.embedding": Case(lambda x: torch.embedding(x, PLACES), ROWS),
+    "one_hot": Case(lambda x: x[:, :4] * F.one_hot(PLACES[:, 0], 4), ROWS),
     "bucketize": Case(lambda x: x * torch.bucketize(x, torch.arange(3.0)), layouts=EVERY),
     "searchsorted": Case(lambda x: x * torch.searchsorted(torch.arange(3.0), x, out_int32=True)),
     "bfloat16": Case(lambda x: x.gather(1, PLACES) * x.index_select(1, PAIR), ROWS, dtype=torch.bfloat16),
 }  # fmt: skip
 
 REFUSED = {
+    "classes": (lambda x: F.one_hot(x.long()), "one_hot without"),
     "nonzero": (lambda x: x.nonzero(), "nonzero: values decide"),
     "masked_select": (lambda x: torch.masked_select(x, x > 0), "masked_select: values decide"),
     "unique": (lambda x: x.unique(), "unique: values decide"),
@@ -76,23 +78,20 @@ REFUSED = {
 }
 
 
-def _embedding() -> nn.Module:
-    return nn.Sequential(Codes(), nn.Embedding(5, 4, padding_idx=0), nn.Linear(4, 2))
-
-
-class Codes(nn.Module):
-    """Rows of a buffer of numbers, whatever x."""
+class Rows(nn.Module):
+    """Rows of a table by a buffer of numbers, beside x."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("codes", PLACES.clone())
+        self.table = nn.Embedding(5, 6, padding_idx=0)
+        self.register_buffer("places", PAIR.clone())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The numbers."""
-        return self.codes  # type: ignore[no-any-return]
+        """x and the rows."""
+        return x + self.table(self.places).sum(0)  # type: ignore[no-any-return]
 
 
-@parametrized(CASES)
+@parametrized(CASES, {"nn.Embedding": Rows})
 def test_a_rule_is_what_torch_does(make: Callable[[], nn.Module] | None, case: Case, layout: str) -> None:
     check(make, case, layout)
 

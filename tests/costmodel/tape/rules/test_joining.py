@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from one_function import ROWS, STACK, Case, check, parametrized
+from one_function import ROWS, Case, check, parametrized
 from torch import nn
 
 EVERY = "plain cl t step wide"
@@ -31,7 +31,7 @@ CASES: dict[str, Case] = {
     "chunk unevenly": Case(lambda x: x.chunk(4, -1)[1] * x.chunk(5, 2)[-1].mT, layouts="plain t"),
     "unbind": Case(lambda x: x.unbind(1)[0] * 2, layouts=EVERY),
     "unbind all": Case(lambda x: torch.mul(*torch.unbind(x[:2])), layouts=EVERY),
-    "iterate": Case(lambda x: sum(x), ROWS),
+    "iterate": Case(sum, ROWS),
     "split": Case(lambda x: x.split(2, 1)[0] * 2, layouts=EVERY),
     "split unevenly": Case(lambda x: x.split([1, 3], 1)[1] * 2, layouts=EVERY),
     "split by name": Case(lambda x: torch.split(x, 4, dim=3)[1] * 2),

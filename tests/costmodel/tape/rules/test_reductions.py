@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
-from one_function import ROWS, Case, check, parametrized
+from one_function import ROWS, Case, Of, check, parametrized, predicted
 from torch import nn
+
+from lipcost.costmodel.tape.errors import UnruledFunction
 
 EVERY = "plain cl t step wide"
 BARE = ("inference",)  # of what has no gradient
@@ -66,3 +69,8 @@ CASES: dict[str, Case] = {
 @parametrized(CASES)
 def test_a_rule_is_what_torch_does(make: Callable[[], nn.Module] | None, case: Case, layout: str) -> None:
     check(make, case, layout)
+
+
+def test_a_gradient_that_values_decide_is_refused() -> None:
+    with pytest.raises(UnruledFunction, match="the gradient of prod: whether a value"):
+        predicted(Of(lambda x: x.prod(1), dtype=torch.float32), ROWS, "train")

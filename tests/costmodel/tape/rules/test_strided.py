@@ -30,8 +30,8 @@ CASES: dict[str, Case] = {
     "overlapping": Case(lambda x: x.as_strided((4, 3), (1, 1)) * 2, ROWS, layouts="plain t step"),
     "repeated": Case(lambda x: x.as_strided((4, 1, 3), (0, 5, 1)) * 2, ROWS, layouts="plain t"),
     "of what overlaps": Case(lambda x: x.as_strided((4, 3), (1, 1)).as_strided((2, 2), (2, 1)) * 2, ROWS),
-    "a view of what was written": Case(lambda x: _doubled_view(x), ROWS),
-    "a view of a view": Case(lambda x: _view_of_a_view(x), ROWS, layouts="plain t step"),
+    "a view of what was written": Case(_doubled_view, ROWS),
+    "a view of a view": Case(_view_of_a_view, ROWS, layouts="plain t step"),
 }  # fmt: skip
 
 
