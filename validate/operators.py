@@ -17,6 +17,7 @@ from __future__ import annotations
 #   triangular                    n^2 per right side (section 3.1), likewise
 #   lu_solve                      2 n^2 per right side, likewise
 #   solve                         2/3 n^3 per matrix and 2 n^2 per right side, likewise
+#   other factorisations          textbook counts, by lipcost.validate._factorisations, likewise
 #   foreach                       the same for every tensor of a list, in one launch; in the class "pointwise"
 #   reduction                     1 per element of the first input, real or complex; in the class "pointwise": poolings
 #                                 too, and the gradients of copies, which sum
@@ -52,6 +53,17 @@ RULES: dict[str, str] = {
     "aten::linalg_solve_triangular": "triangular",
     "aten::linalg_lu_solve": "lu_solve",
     "aten::_linalg_solve_ex": "solve",
+    "aten::_linalg_det": "lu",
+    "aten::_linalg_eigh": "eigh",
+    "aten::_linalg_slogdet": "lu",
+    "aten::_linalg_svd": "svd",
+    "aten::cholesky_inverse": "cholesky_inverse",
+    "aten::cholesky_solve": "cholesky_solve",
+    "aten::linalg_householder_product": "reflections",
+    "aten::linalg_lu": "lu",
+    "aten::linalg_lu_factor_ex": "lu",
+    "aten::linalg_matrix_exp": "matrix_exp",
+    "aten::linalg_qr": "qr",
     "aten::_log_softmax": "pointwise",
     "aten::_log_softmax_backward_data": "pointwise",
     "aten::_prelu_kernel": "pointwise",
@@ -172,6 +184,7 @@ RULES: dict[str, str] = {
     "aten::_foreach_sqrt": "foreach",
     "aten::_adaptive_avg_pool2d": "reduction",
     "aten::adaptive_max_pool2d": "reduction",
+    "aten::allclose": "reduction",
     "aten::amax": "reduction",
     "aten::avg_pool2d": "reduction",
     "aten::linalg_vector_norm": "reduction",
@@ -189,8 +202,12 @@ RULES: dict[str, str] = {
     "aten::clone": "move",
     "aten::constant_pad_nd": "move",
     "aten::copy_": "move",
+    "aten::diag_embed": "move",
     "aten::diagonal_backward": "move",
+    "aten::diagonal_scatter": "move",
+    "aten::fill_": "move",
     "aten::flip": "move",
+    "aten::lu_unpack": "move",
     "aten::max_pool2d_with_indices_backward": "move",
     "aten::pixel_shuffle": "move",
     "aten::pixel_unshuffle": "move",
@@ -202,6 +219,7 @@ RULES: dict[str, str] = {
     "aten::stack": "move",
     "aten::upsample_nearest2d": "move",
     "aten::tril": "move",
+    "aten::tril_": "move",
     "aten::triu": "move",
     "aten::arange": "factory",
     "aten::eye": "factory",

@@ -23,8 +23,8 @@ Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
     "activations", "attention", "attributes", "contractions", "convolution", "copies", "decompositions", "factories",
-    "factorisations", "fourier", "indexing", "inplace", "joining", "linalg", "losses", "normalisation", "padding",
-    "pointwise", "pooling", "random", "recurrent", "reductions", "views",
+    "factorisations", "fourier", "indexing", "inplace", "joining", "linalg", "losses", "matrices", "normalisation",
+    "padding", "pointwise", "pooling", "random", "recurrent", "reductions", "views",
 )  # fmt: skip
 
 
