@@ -192,6 +192,7 @@ RULES: dict[str, str] = {
     "aten::max": "reduction",
     "aten::max_pool2d_with_indices": "reduction",
     "aten::mean": "reduction",
+    "aten::norm": "reduction",
     "aten::min": "reduction",
     "aten::reflection_pad2d_backward": "reduction",
     "aten::replication_pad2d_backward": "reduction",

@@ -57,7 +57,8 @@ def to(x: Tensor, *args: Any, dtype: DType = None, memory_format: Any = None, **
     x_ = x.resolved()
     out = x.new(x.sizes, dtype, strides_for(x_, memory_format))
     x.tape.kernel("_to_copy", "pointwise", [x_, out], flops=0)
-    attach([out], [x], [], lambda _, g: [to(g.real if g.dtype.is_complex and not before.is_complex else g, before)])
+    if dtype.is_floating_point or dtype.is_complex:  # integers have no gradient
+        attach([out], [x], [], lambda _, g: [to(g.real if g.dtype.is_complex and not before.is_complex else g, before)])
     return out
 
 

@@ -4,7 +4,7 @@ With letters: m rows, n columns and k the lesser of them. FLOPs are textbook cou
 
 * QR by reflections 2k²(max(m, n) - k/3), and q columns of Q out of k of them 4mqk - 2(m + q)k² + 4/3 k³ (5.2.1, 5.1.6)
 * symmetric eigenvalues with their vectors 9n³ (8.3.3)
-* singular values with k vectors on both sides 14mk² + 8k³, with all 4m²k + 8mk² + 9k³ (8.6.3), where m is the larger side
+* singular values with k vectors on both sides 14mk² + 8k³, with all 4m²k + 8mk² + 9k³ (8.6.3), m the larger side
 
 Source: Golub & Van Loan, Matrix Computations, 4th ed. LAPACK leaves its results column by column.
 """
@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..errors import refused
+from ..errors import NeedsNumber, refused
 from ..graph import attach
-from ..sizes import fit
+from ..sizes import as_int, fit
 from ..table import rule
 from ..tape import Size
 from ..tensor import Tensor
@@ -27,11 +27,12 @@ from .factories import filled
 from .factorisations import reals, solve_triangular, third, triangle
 from .inplace import div_
 from .joining import cat
-from .kernels import by_columns, in_place, real_of
+from .kernels import by_columns, fits, in_place, real_of
 from .linalg import matmul
 from .matrices import diagonal_matrices
 from .pointwise import add, div, mul, neg, sub
-from .views import adjoint, diagonal, narrowed, unsqueeze
+from .reductions import sum as sum_over
+from .views import adjoint, diagonal, narrowed, squeeze, unsqueeze
 
 Gradient = Tensor | None
 
@@ -139,6 +140,96 @@ def _halved(x: Tensor) -> None:
     in_place("mul_", part.view_of(part.sizes, part.strides, real_of(x.dtype)))
 
 
+@rule("torch.linalg.householder_product", "torch.orgqr", "Tensor.orgqr")
+def householder_product(a: Tensor, tau: Tensor) -> Tensor:
+    """The first n columns of a product of k reflections of m entries, given by a's columns below the diagonal."""
+    *_, m, n = a.sizes
+    k = tau.sizes[-1]
+    out = by_columns(a, a.sizes)
+    flops = _stack(a) * reals(a) * reflections(m, n, k)
+    a.tape.kernel("linalg_householder_product", "inverse", [a.resolved(), tau.resolved(), out], flops=flops, steps=k)
+
+    def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
+        if saved[0].dtype.is_complex or not fits((k,), (n,)):
+            raise refused("the gradient of torch.linalg.householder_product of complex or of fewer reflections")
+        return list(_reflections_gradient(*saved, g))
+
+    attach([out], [a, tau], [out, a, tau], backward)
+    return out
+
+
+def _reflections_gradient(q: Tensor, a: Tensor, tau: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+    """Reflection by reflection: q gᵀ loses each from the left and gets it back from the right.
+
+    The results are written into zeros, but joined under a dispatch mode; the kernels are counted as under the mode.
+    """
+    count = as_int(tau.sizes[-1])
+    if count is None:
+        raise NeedsNumber(f"torch goes through {tau.sizes[-1]} reflections, so it must be a number")
+    v = triangle("tril", a)
+    _ones_on_the_diagonal(v)
+    squares = mul(v, v)
+    lengths = sum_over(squares, -2)
+    del squares
+    scaled = mul(tau, lengths)
+    below = sub(scaled, 1.0)
+    sigma = div(tau, below)
+    del scaled, below
+    k = matmul(q, adjoint(g))
+    rows = a.sizes[-2]
+    columns = [narrowed(narrowed(v, v.rank - 1, 1), v.rank - 2, rows - i) for i in range(count)]
+    factor, own = (unsqueeze(narrowed(x, x.rank - 1, 1), -1) for x in (sigma, tau))
+    _reflected_left(k, columns[0], factor)
+    of_columns, of_factors = [], []
+    results = [x.new(x.sizes) for x in (a, tau)] if k.tape.in_place else []
+    for i, column in enumerate(columns):
+        of_column, of_factor = _reflection_gradient(k, column, own)
+        if not results:
+            of_columns.append(unsqueeze(of_column, -1))
+            of_factors.append(of_factor)
+        if i < count - 1:
+            _reflected_left(k, columns[i + 1], factor)
+            _reflected_right(k, column, own)
+        del of_column, of_factor
+    for result in results:
+        result.tape.kernel("cat", "pointwise", [result, result], flops=0)
+    of_a, of_tau = results or (cat(of_columns, -1), cat(of_factors, -1))
+    of_a.tape.kernel("tril_", "pointwise", [of_a, of_a], flops=0)
+    return of_a, of_tau
+
+
+def _ones_on_the_diagonal(x: Tensor) -> None:
+    part = diagonal(x.alias(), 0, -2, -1)
+    x.tape.kernel("fill_", "pointwise", [part, part], flops=0)
+
+
+def _reflected_left(k: Tensor, column: Tensor, factor: Tensor) -> None:
+    part = narrowed(k, k.rank - 2, column.sizes[-2])
+    within = matmul(adjoint(column), part)
+    scaled = mul(factor, column)
+    in_place("sub_", part, mul(scaled, within))
+
+
+def _reflected_right(k: Tensor, column: Tensor, factor: Tensor) -> None:
+    part = narrowed(k, k.rank - 1, column.sizes[-2])
+    within = matmul(part, mul(factor, column))
+    in_place("sub_", part, mul(within, adjoint(column)))
+
+
+def _reflection_gradient(k: Tensor, column: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
+    """Of a reflection's column and of its factor."""
+    rows = column.sizes[-2]
+    before = matmul(adjoint(column), narrowed(k, k.rank - 2, rows))
+    behind = matmul(narrowed(k, k.rank - 1, rows), column)
+    second = squeeze(mul(factor, behind), -1)
+    negative = neg(factor)
+    first = squeeze(mul(negative, before), -2)
+    of_column = sub(first, second)
+    del first, negative, second
+    product = matmul(narrowed(before, before.rank - 1, rows), column)
+    return of_column, squeeze(neg(product), -1)
+
+
 # Eigenvalues of symmetric matrices.
 
 
@@ -196,8 +287,7 @@ def _eigh_gradient(values: Tensor, v: Tensor, gl: Gradient, gv: Gradient) -> Ten
 def _distances(values: Tensor) -> Tensor:
     """Between any two, 1 between one and itself."""
     out = sub(unsqueeze(values, -2), unsqueeze(values, -1))
-    part = diagonal(out.alias(), 0, -2, -1)
-    out.tape.kernel("fill_", "pointwise", [part, part], flops=0)
+    _ones_on_the_diagonal(out)
     return out
 
 

@@ -29,6 +29,7 @@ def scaled(u: Tensor, s: Tensor, v: Tensor | None = None) -> Tensor:
     return columns if v is None else columns @ v
 
 
+reflected = torch.linalg.householder_product
 SIDES = {"square": STACK, "tall": TALL, "wide": WIDE}
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -70,6 +71,11 @@ for _suffix, _layouts, _dtype in (("", LAYOUTS, torch.float32), (" of complex", 
 CASES["complete Q, wide"] = Case(OF_SQUARES["complete Q"], WIDE)
 CASES["complete Q, tall"] = Case(OF_SQUARES["complete Q"], TALL, modes=("inference",))
 CASES["R alone"] = Case(lambda x: qr(x, mode="r")[1], TALL, modes=("inference",))
+for _name, _shape in {"square": STACK, "tall": TALL}.items():
+    CASES[f"reflections, {_name}"] = Case(reflected, _shape, ((2, 3),), LAYOUTS)
+CASES["reflections of one"] = Case(reflected, (4, 3), ((3,),))
+CASES["reflections of complex"] = Case(reflected, STACK, ((2, 3),), dtype=COMPLEX, modes=("inference",))
+CASES["fewer reflections"] = Case(reflected, STACK, ((2, 2),), modes=("inference",))
 
 
 @parametrized(CASES)
@@ -80,6 +86,7 @@ def test_a_rule_is_what_torch_does(make: Callable[[], nn.Module] | None, case: C
 REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...]]] = {
     "gradient of torch.linalg.qr without Q": (lambda x: qr(x, mode="r")[1], STACK),
     "more columns of it than there are in R": (lambda x: qr(x, mode="complete")[0], TALL),
+    "complex or of fewer reflections": (lambda x: reflected(x, x[:, 0, :2]), STACK),
     "torch.linalg.eig: how many steps": (lambda x: torch.linalg.eigvals(x).real, STACK),
     "torch.svd without vectors": (lambda x: torch.svd(x, compute_uv=False)[1], STACK),
 }
