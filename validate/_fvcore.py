@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -37,8 +38,9 @@ ZERO_MACS = (
     "clamp_min_",
     "clone",
     "cos",
-    "diagonal",
+    "cross",
     "det",
+    "diagonal",
     "div",
     "div_",
     "dropout",
@@ -85,12 +87,15 @@ ZERO_MACS = (
     "hardtanh",
     "hardtanh_",
     "instance_norm",
+    "kron",
     "layer_norm",
     "le",
     "leaky_relu",
     "leaky_relu_",
     "linalg_cholesky",
     "linalg_cholesky_ex",
+    "linalg_cond",
+    "linalg_cross",
     "linalg_det",
     "linalg_eigh",
     "linalg_eigvalsh",
@@ -102,6 +107,7 @@ ZERO_MACS = (
     "linalg_lu_factor_ex",
     "linalg_lu_solve",
     "linalg_matrix_exp",
+    "linalg_matrix_norm",
     "linalg_qr",
     "linalg_slogdet",
     "linalg_solve",
@@ -114,8 +120,8 @@ ZERO_MACS = (
     "log_sigmoid",
     "log_softmax",
     "logdet",
-    "lu_solve",
     "lt",
+    "lu_solve",
     "masked_fill",
     "masked_fill_",
     "matrix_exp",
@@ -173,6 +179,7 @@ ZERO_MACS = (
     "tanh",
     "tanh_",
     "threshold",
+    "trace",
     "tril",
     "triu",
     "unflatten",
@@ -233,6 +240,8 @@ def fvcore_macs(layer: nn.Module, x: Tensor) -> dict[str, int]:
         **{"aten::einsum": _traced_einsum, "aten::tensordot": _traced_tensordot},
         **{f"aten::{name}": _traced_added for name in ("addmm", "addmv", "baddbmm")},
         **{"aten::addbmm": _traced_addbmm, "aten::inner": _traced_inner, "aten::linalg_vecdot": _traced_vecdot},
+        **{"aten::linalg_multi_dot": _traced_chain, "aten::chain_matmul": _traced_chain},
+        **{"aten::linalg_matrix_power": _traced_power, "aten::matrix_power": _traced_power},
         **{"aten::bilinear": _traced_bilinear, "aten::scaled_dot_product_attention": _traced_attention},
         **{"aten::_native_multi_head_attention": _traced_multi_head},
         **{"aten::_transformer_encoder_layer_fwd": _traced_encoder_layer},
@@ -311,6 +320,27 @@ def _traced_encoder_layer(inputs: list[Any], outputs: list[Any]) -> Counter[str]
     """Of the attention and of two layers behind it."""
     (b, n, d), hidden = get_shape(inputs[0]), get_shape(inputs[14])[0]
     return Counter(matmul=4 * b * n * d * d + 2 * b * n * n * d + 2 * b * n * d * hidden)
+
+
+def _traced_chain(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Of the cheapest order of a chain's products."""
+    shapes = [get_shape(each) for each in inputs[0].node().inputs()]
+    sides = [shapes[0][0] if len(shapes[0]) > 1 else 1]
+    sides += [shape[0] for shape in shapes[1:]] + [shapes[-1][1] if len(shapes[-1]) > 1 else 1]
+
+    @lru_cache
+    def least(i: int, j: int) -> int:
+        costs = (least(i, k) + least(k, j) + sides[i] * sides[k] * sides[j] for k in range(i + 1, j))
+        return min(costs, default=0)
+
+    return Counter(matmul=least(0, len(shapes)) * _reals(outputs))
+
+
+def _traced_power(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Of squares, and of the products of those that its binary digits name."""
+    digits = f"{abs(inputs[1].toIValue()):b}"
+    products = len(digits) - 1 + digits.count("1") - 1
+    return Counter(matmul=products * math.prod(get_shape(outputs[0])) * get_shape(outputs[0])[-1] * _reals(outputs))
 
 
 def _traced_recurrent(inputs: list[Any], outputs: list[Any]) -> Counter[str]:

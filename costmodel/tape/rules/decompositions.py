@@ -31,8 +31,9 @@ from .kernels import by_columns, fits, in_place, real_of
 from .linalg import matmul
 from .matrices import diagonal_matrices
 from .pointwise import add, div, mul, neg, sub
+from .reductions import amax, norm
 from .reductions import sum as sum_over
-from .views import adjoint, diagonal, narrowed, squeeze, unsqueeze
+from .views import adjoint, diagonal, narrow, narrowed, permute, squeeze, unsqueeze
 
 Gradient = Tensor | None
 
@@ -438,3 +439,38 @@ def _inner_svd_gradient(s: Tensor, skew_u: Gradient, skew_v: Gradient) -> Tensor
     of_u = mul(skew_u, unsqueeze(s, -2))
     total = add(of_u, of_v)
     return div(total, distances)
+
+
+# What singular values say of matrices.
+
+
+@rule("torch.linalg.matrix_norm")
+def matrix_norm(
+    a: Tensor, ord: Any = "fro", dim: Sequence[int] = (-2, -1), keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
+    if dtype not in (None, a.dtype):
+        raise refused("torch.linalg.matrix_norm in another type")
+    if ord == "fro":
+        return norm(a, 2, tuple(dim), keepdim)
+    if ord not in ("nuc", 2, -2):
+        raise refused(f"torch.linalg.matrix_norm of order {ord}")
+    first, second = (a.axis(each) for each in dim)
+    order = [axis for axis in range(a.rank) if axis not in (first, second)] + [first, second]
+    values = svdvals(permute(a, order))
+    if ord == "nuc":
+        out = sum_over(values, -1)
+    else:
+        out = amax(values, -1)  # or the least: one costs what the other does
+    if not keepdim:
+        return out
+    return permute(unsqueeze(unsqueeze(out, -1), -1), [order.index(axis) for axis in range(a.rank)])
+
+
+@rule("torch.linalg.cond")
+def cond(a: Tensor, p: Any = None) -> Tensor:
+    """The largest singular value over the smallest, or the other way about."""
+    if p not in (None, 2, -2):
+        raise refused(f"torch.linalg.cond of order {p}")
+    values = svdvals(a)
+    largest, smallest = narrow(values, -1, 0, 1), narrow(values, -1, -1, 1)
+    return squeeze(div(smallest, largest) if p == -2 else div(largest, smallest), -1)

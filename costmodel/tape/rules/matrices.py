@@ -20,9 +20,9 @@ from .copies import to
 from .factories import filled
 from .factorisations import flops_of, lu_solve, third
 from .joining import cat
-from .kernels import by_columns, moved, pointwise, real_of, strides_for
+from .kernels import by_columns, moved, pointwise, real_of, reduction, strides_for
 from .pointwise import add, eq, log, mul, where
-from .views import adjoint, conj, diagonal, expand, narrowed, transpose, unsqueeze
+from .views import adjoint, conj, diagonal, expand, narrowed, transpose, unsqueeze, view
 
 # Determinants.
 
@@ -157,4 +157,23 @@ def _with_gradient(a: Tensor, g: Tensor) -> Tensor:
 def _zeros_like(a: Tensor) -> Tensor:
     out = a.new(a.sizes, strides=strides_for(a))
     a.tape.kernel("zeros_like", "pointwise", [out], flops=0)
+    return out
+
+
+@rule("torch.trace", "Tensor.trace")
+def trace(a: Tensor) -> Tensor:
+    """A reduction of the matrix; its gradient is written into zeros, but for a dispatch mode."""
+    m, n = a.sizes
+    out = reduction("trace", a, ())
+    sizes = a.sizes
+
+    def backward(_: object, g: Tensor) -> list[Tensor]:
+        zeros = filled("zeros", g.tape, (m * n,), g.dtype)
+        places = filled("arange", g.tape, (n if g.tape.holds(m > n) else m,), torch.int64)
+        full = zeros if g.tape.in_place else g.new(zeros.sizes)
+        g.tape.kernel("index_fill", "pointwise", [zeros, places, g, full], flops=0)
+        del zeros
+        return [view(full, sizes)]
+
+    attach([out], [a], [], backward)
     return out

@@ -121,7 +121,8 @@ def norm(x: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: D
         if not keepdim and len(kept) != len(length.sizes):
             g, length = view(g, kept), view(length, kept)
         direction = div(x, length)
-        in_place("masked_fill_", direction, eq(length, 0))
+        zero = eq(length, 0)  # it is there until the product is
+        in_place("masked_fill_", direction, zero)
         return [mul(g, direction)]
 
     out = reduction("linalg_vector_norm", x, sizes, real_of(x.dtype))

@@ -46,6 +46,12 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "both vectors": lambda x: product(*svd(x, full_matrices=False)),
     "vectors and values": lambda x: scaled(*svd(x, full_matrices=False)),
     "left vectors and values": lambda x: scaled(*svd(x, full_matrices=False)[:2]),
+    "spectral norm": lambda x: torch.linalg.matrix_norm(x, 2) * 2,
+    "least singular value": lambda x: torch.linalg.matrix_norm(x, -2, keepdim=True) * x,
+    "nuclear norm": lambda x: torch.linalg.matrix_norm(x, "nuc", dim=(-1, -2)) * 2,
+    "Frobenius norm": lambda x: torch.linalg.matrix_norm(x) * 2,
+    "condition": lambda x: torch.linalg.cond(x) * 2,
+    "inverse condition": lambda x: torch.linalg.cond(x, -2) * 2,
     "old vectors": lambda x: torch.svd(x)[0] @ torch.svd(x)[2].mH,
 }  # fmt: skip
 
@@ -87,6 +93,9 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...]]] = {
     "gradient of torch.linalg.qr without Q": (lambda x: qr(x, mode="r")[1], STACK),
     "more columns of it than there are in R": (lambda x: qr(x, mode="complete")[0], TALL),
     "complex or of fewer reflections": (lambda x: reflected(x, x[:, 0, :2]), STACK),
+    "matrix_norm of order 1": (lambda x: torch.linalg.matrix_norm(x, 1), STACK),
+    "matrix_norm in another type": (lambda x: torch.linalg.matrix_norm(x, dtype=torch.float64), STACK),
+    "cond of order fro": (lambda x: torch.linalg.cond(x, "fro"), STACK),
     "torch.linalg.eig: how many steps": (lambda x: torch.linalg.eigvals(x).real, STACK),
     "torch.svd without vectors": (lambda x: torch.svd(x, compute_uv=False)[1], STACK),
 }

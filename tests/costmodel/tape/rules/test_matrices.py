@@ -35,6 +35,9 @@ CASES: dict[str, Case] = {
     for suffix, layouts, dtype in (("", LAYOUTS, torch.float32), (" of complex", "plain t", COMPLEX))
 }
 CASES |= {
+    "trace": Case(torch.trace, (N, 4), (), "plain t step"),
+    "trace of a tall one": Case(lambda x, p: torch.trace(x) * p, (4, N), ((2,),)),
+    "trace of complex": Case(torch.trace, (N, N), (), "plain t", COMPLEX),
     "logdet": Case(lambda x: torch.logdet(regular(x)), STACK, (), LAYOUTS),
     "the sign of a determinant": Case(lambda x: torch.slogdet(x)[0].detach()[:, None, None] * x, STACK, (), LAYOUTS),
 }
