@@ -28,8 +28,8 @@ FAMILIES = (
     "activations", "arithmetic", "arrangement", "attention", "attributes", "autograd", "comparisons",
     "complex_numbers", "contractions", "convolution", "copies", "cumulative", "decompositions", "distances",
     "elementary", "extrema", "factories", "factorisations", "foreach", "fourier", "gathering", "indexing",
-    "inplace", "joining", "linalg", "losses", "normalisation", "norms", "padding", "pointwise", "pooling",
-    "random", "recurrent", "reductions", "sampling", "strided", "upsampling", "views",
+    "inplace", "joining", "linalg", "losses", "matrices", "normalisation", "norms", "padding", "pointwise",
+    "pooling", "random", "recurrent", "reductions", "sampling", "strided", "upsampling", "views",
 )  # fmt: skip
 
 

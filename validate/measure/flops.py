@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from .factorisations import FACTORISATIONS
 from .fvcore import fvcore_macs, reals_per_mac
 from .memory import check_cpu
 from .operators import ADDED, RULES
@@ -157,7 +158,7 @@ class DispatchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        written = _tensors(out) or _tensors(args[:1])  # an operator that updates a list returns nothing
+        written = _tensors(args[:1] if out is None else out)  # an operator that updates a list returns nothing
         if not func.is_view and not (written and self._uncounted.issuperset(map(id, written))):
             outputs = {argument.name for argument in func._schema.arguments if argument.is_out}
             read = _tensors((args, {name: value for name, value in kwargs.items() if name not in outputs}))
@@ -183,8 +184,8 @@ class DispatchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.flops["fft"] += _fft_flops(rule, args[0], written[0], args[1])
         elif rule == "inverse":
             self.flops["inverse"] += 2 * args[0].numel() * args[0].shape[-1] * reals_per_mac(args[0].dtype)
-        elif rule in ("cholesky", "triangular", "lu_solve", "solve"):
-            self.flops["inverse"] += _factorisation_flops(rule, args[0], written[0])
+        elif rule in FACTORISATIONS:
+            self.flops["inverse"] += reals_per_mac(args[0].dtype) * FACTORISATIONS[rule](args, out)
         elif rule in ("pointwise", "reduction"):
             self.flops["pointwise"] += (args[0] if rule == "reduction" else written[0]).numel()
         elif rule == "foreach":
@@ -219,14 +220,6 @@ def _fft_flops(rule: str, x: Tensor, out: Tensor, dims: Sequence[int]) -> float:
     points = x if rule == "fft_complex" or not x.is_complex() else out
     flops = 5 * points.numel() * math.log2(math.prod(points.shape[d] for d in dims))
     return flops if rule == "fft_complex" else flops / 2
-
-
-def _factorisation_flops(rule: str, matrices: Tensor, out: Tensor) -> float:
-    """Of square matrices; ``out`` holds as many solutions as there are right sides, on either hand."""
-    n, factor = matrices.shape[-1], reals_per_mac(matrices.dtype)
-    factorised = {"cholesky": 1, "solve": 2}.get(rule, 0) * matrices.numel() * n
-    solves = {"triangular": 1, "lu_solve": 2, "solve": 2}.get(rule, 0)
-    return factor * (factorised / 3 + solves * out.numel() * n)
 
 
 def _tensors(tree: object) -> list[Tensor]:

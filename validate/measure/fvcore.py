@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -93,6 +94,8 @@ ZERO_MACS = (
     "celu",
     "celu_",
     "channel_shuffle",
+    "cholesky_inverse",
+    "cholesky_solve",
     "clamp",
     "clamp_",
     "clamp_max",
@@ -121,6 +124,7 @@ ZERO_MACS = (
     "cosine_embedding_loss",
     "cosine_similarity",
     "count_nonzero",
+    "cross",
     "cross_entropy_loss",
     "cummax",
     "cummin",
@@ -129,6 +133,7 @@ ZERO_MACS = (
     "cumulative_trapezoid",
     "deg2rad",
     "deg2rad_",
+    "det",
     "detach",
     "diag",
     "diag_embed",
@@ -174,12 +179,28 @@ ZERO_MACS = (
     "feature_alpha_dropout_",
     "feature_dropout",
     "feature_dropout_",
+    "fft_fft",
     "fft_fft2",
     "fft_fftfreq",
+    "fft_fftn",
+    "fft_fftshift",
+    "fft_hfft",
+    "fft_hfft2",
+    "fft_hfftn",
+    "fft_ifft",
     "fft_ifft2",
+    "fft_ifftn",
+    "fft_ifftshift",
+    "fft_ihfft",
+    "fft_ihfft2",
+    "fft_ihfftn",
+    "fft_irfft",
     "fft_irfft2",
+    "fft_irfftn",
+    "fft_rfft",
     "fft_rfft2",
     "fft_rfftfreq",
+    "fft_rfftn",
     "fill",
     "fill_",
     "fix",
@@ -257,6 +278,7 @@ ZERO_MACS = (
     "__ixor__",
     "kaiser_window",
     "kl_div",
+    "kron",
     "kthvalue",
     "l1_loss",
     "layer_norm",
@@ -273,14 +295,29 @@ ZERO_MACS = (
     "lift_fresh",
     "linalg_cholesky",
     "linalg_cholesky_ex",
+    "linalg_cond",
+    "linalg_cross",
+    "linalg_det",
     "linalg_diagonal",
+    "linalg_eigh",
+    "linalg_eigvalsh",
+    "linalg_householder_product",
     "linalg_inv",
     "linalg_inv_ex",
+    "linalg_lu",
+    "linalg_lu_factor",
+    "linalg_lu_factor_ex",
+    "linalg_lu_solve",
+    "linalg_matrix_exp",
     "linalg_matrix_norm",
     "linalg_norm",
+    "linalg_qr",
+    "linalg_slogdet",
     "linalg_solve",
     "linalg_solve_ex",
     "linalg_solve_triangular",
+    "linalg_svd",
+    "linalg_svdvals",
     "linalg_vector_norm",
     "linspace",
     "log",
@@ -296,6 +333,7 @@ ZERO_MACS = (
     "logaddexp",
     "logaddexp2",
     "logcumsumexp",
+    "logdet",
     "logical_and",
     "logical_and_",
     "logical_not",
@@ -310,9 +348,11 @@ ZERO_MACS = (
     "__lshift__",
     "lt",
     "lt_",
+    "lu_solve",
     "margin_ranking_loss",
     "masked_fill",
     "masked_fill_",
+    "matrix_exp",
     "matrix_H",
     "max",
     "max_pool1d",
@@ -391,6 +431,7 @@ ZERO_MACS = (
     "prod",
     "put",
     "put_",
+    "qr",
     "rad2deg",
     "rand",
     "rand_like",
@@ -456,6 +497,7 @@ ZERO_MACS = (
     "sinc_",
     "sinh",
     "sinh_",
+    "slogdet",
     "smooth_l1_loss",
     "soft_margin_loss",
     "softmax",
@@ -481,6 +523,7 @@ ZERO_MACS = (
     "subtract",
     "subtract_",
     "sum",
+    "svd",
     "swapaxes",
     "swapdims",
     "take",
@@ -495,6 +538,7 @@ ZERO_MACS = (
     "tile",
     "to",
     "topk",
+    "trace",
     "trapezoid",
     "tril",
     "tril_indices",
@@ -592,6 +636,8 @@ def fvcore_macs(layer: nn.Module, x: Tensor) -> dict[str, int]:
         **{"aten::einsum": _traced_einsum, "aten::tensordot": _traced_tensordot},
         **{f"aten::{name}": _traced_added for name in ("addmm", "addmv", "baddbmm")},
         **{"aten::addbmm": _traced_addbmm, "aten::inner": _traced_inner, "aten::linalg_vecdot": _traced_vecdot},
+        **{"aten::linalg_multi_dot": _traced_chain, "aten::chain_matmul": _traced_chain},
+        **{"aten::linalg_matrix_power": _traced_power, "aten::matrix_power": _traced_power},
         **{"aten::bilinear": _traced_bilinear, "aten::scaled_dot_product_attention": _traced_attention},
         **{"aten::_native_multi_head_attention": _traced_multi_head},
         **{"aten::_transformer_encoder_layer_fwd": _traced_encoder_layer},
@@ -670,6 +716,27 @@ def _traced_encoder_layer(inputs: list[Any], outputs: list[Any]) -> Counter[str]
     """Of the attention and of two layers behind it."""
     (b, n, d), hidden = get_shape(inputs[0]), get_shape(inputs[14])[0]
     return Counter(matmul=4 * b * n * d * d + 2 * b * n * n * d + 2 * b * n * d * hidden)
+
+
+def _traced_chain(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Of the cheapest order of a chain's products."""
+    shapes = [get_shape(each) for each in inputs[0].node().inputs()]
+    sides = [shapes[0][0] if len(shapes[0]) > 1 else 1]
+    sides += [shape[0] for shape in shapes[1:]] + [shapes[-1][1] if len(shapes[-1]) > 1 else 1]
+
+    @lru_cache
+    def least(i: int, j: int) -> int:
+        costs = (least(i, k) + least(k, j) + sides[i] * sides[k] * sides[j] for k in range(i + 1, j))
+        return min(costs, default=0)
+
+    return Counter(matmul=least(0, len(shapes)) * _reals(outputs))
+
+
+def _traced_power(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Of squares, and of the products of those that its binary digits name."""
+    digits = f"{abs(inputs[1].toIValue()):b}"
+    products = len(digits) - 1 + digits.count("1") - 1
+    return Counter(matmul=products * math.prod(get_shape(outputs[0])) * get_shape(outputs[0])[-1] * _reals(outputs))
 
 
 def _traced_recurrent(inputs: list[Any], outputs: list[Any]) -> Counter[str]:

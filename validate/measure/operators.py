@@ -18,6 +18,7 @@ from __future__ import annotations
 #   triangular                    n^2 per right side (section 3.1), likewise
 #   lu_solve                      2 n^2 per right side, likewise
 #   solve                         2/3 n^3 per matrix and 2 n^2 per right side, likewise
+#   other factorisations          textbook counts, by lipcost.validate.measure.factorisations, likewise
 #   foreach                       the same for every tensor of a list, in one launch; in the class "pointwise"
 #   reduction                     1 per element of the first input, real or complex; in the class "pointwise": poolings
 #                                 too, and the gradients of copies, which sum; sorting, medians, the k-th element
@@ -200,6 +201,7 @@ RULES: dict[str, str] = {
     "aten::lerp_": "pointwise",
     "aten::lgamma": "pointwise",
     "aten::lgamma_": "pointwise",
+    "aten::linalg_cross": "pointwise",
     "aten::log": "pointwise",
     "aten::log10": "pointwise",
     "aten::log10_": "pointwise",
@@ -404,6 +406,7 @@ RULES: dict[str, str] = {
     "aten::adaptive_max_pool2d": "reduction",
     "aten::adaptive_max_pool3d": "reduction",
     "aten::all": "reduction",
+    "aten::allclose": "reduction",
     "aten::amax": "reduction",
     "aten::amin": "reduction",
     "aten::aminmax": "reduction",
@@ -443,6 +446,7 @@ RULES: dict[str, str] = {
     "aten::std_mean": "reduction",
     "aten::sum": "reduction",
     "aten::topk": "reduction",
+    "aten::trace": "reduction",
     "aten::unfold_backward": "reduction",
     "aten::upsample_bicubic2d_backward": "reduction",
     "aten::upsample_bilinear2d_backward": "reduction",
@@ -468,6 +472,7 @@ RULES: dict[str, str] = {
     "aten::diag_embed": "move",
     "aten::diagonal_backward": "move",
     "aten::diagonal_copy": "move",
+    "aten::diagonal_scatter": "move",
     "aten::embedding": "move",
     "aten::fill_": "move",
     "aten::flip": "move",
@@ -481,6 +486,7 @@ RULES: dict[str, str] = {
     "aten::index_fill": "move",
     "aten::index_fill_": "move",
     "aten::index_select": "move",
+    "aten::lu_unpack": "move",
     "aten::max_pool2d_with_indices_backward": "move",
     "aten::max_pool3d_with_indices_backward": "move",
     "aten::max_unpool2d": "move",
@@ -504,6 +510,7 @@ RULES: dict[str, str] = {
     "aten::stack": "move",
     "aten::take": "move",
     "aten::tril": "move",
+    "aten::tril_": "move",
     "aten::triu": "move",
     "aten::upsample_nearest1d": "move",
     "aten::upsample_nearest2d": "move",
@@ -564,6 +571,17 @@ RULES: dict[str, str] = {
     "aten::_trilinear": "trilinear",
     "aten::addbmm": "addbmm",
     "aten::mkldnn_rnn_layer": "rnn_layer",
+    "aten::_linalg_det": "lu",
+    "aten::_linalg_slogdet": "lu",
+    "aten::linalg_lu": "lu",
+    "aten::linalg_lu_factor_ex": "lu",
+    "aten::_linalg_eigh": "eigh",
+    "aten::_linalg_svd": "svd",
+    "aten::cholesky_inverse": "cholesky_inverse",
+    "aten::cholesky_solve": "cholesky_solve",
+    "aten::linalg_householder_product": "reflections",
+    "aten::linalg_matrix_exp": "matrix_exp",
+    "aten::linalg_qr": "qr",
 }
 
 ADDED = ("aten::addbmm", "aten::addmm", "aten::addmv", "aten::baddbmm")

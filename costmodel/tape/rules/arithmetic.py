@@ -57,6 +57,11 @@ def add_(x: Tensor, y: Operand) -> Tensor:
     return add(x, y, inplace=True)
 
 
+def div_(x: Tensor, y: Operand) -> Tensor:
+    """x, divided by y in place."""
+    return div(x, y, inplace=True)  # type: ignore[no-any-return]
+
+
 @function("sub", "subtract")
 def sub(x: Operand, y: Operand, *, alpha: float = 1, **how: How) -> Tensor:
     formulas: Formulas = {"self": lambda grad: grad, "other": lambda grad: scaled(-grad, alpha)}

@@ -180,11 +180,8 @@ def _refuses(name: str, why: str) -> None:
 REFUSED = {
     "hooks of the backward are not run": ("Tensor.register_hook", "Tensor.register_post_accumulate_grad_hook"),
     "gradients are kept of leaves only": ("Tensor.retain_grad",),
-    "a backward inside of a program": ("Tensor.backward", "torch.autograd.backward", "torch.autograd.grad"),
-    "a value decides it": (
-        "Tensor.is_nonzero", "torch.is_nonzero", "Tensor.equal", "torch.equal", "Tensor.allclose", "torch.allclose",
-        "Tensor.__contains__",
-    ),
+    "a gradient of a part of a graph": ("torch.autograd.grad",),
+    "a value decides it": ("Tensor.__contains__",),
     "it copies memory": ("Tensor.__deepcopy__", "Tensor.__array__", "Tensor.__dlpack__", "Tensor.storage"),
 }  # fmt: skip
 for _why, _names in REFUSED.items():

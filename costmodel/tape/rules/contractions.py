@@ -11,16 +11,18 @@ from typing import Any
 
 import torch
 
-from ..errors import Mismatch, NeedsNumber
+from ..errors import Mismatch, NeedsNumber, refused
 from ..graph import attach
 from ..sizes import as_int, fit
 from ..table import rule
 from ..tape import Size
 from ..tensor import Tensor
-from .linalg import bmm, dot, mm
+from .copies import clone
+from .kernels import broadcast, promoted
+from .linalg import bmm, dot, inv, matmul, mm
 from .pointwise import add, mul
 from .reductions import sum as sum_over
-from .views import diagonal, movedim, permute, reshape, unsqueeze, view
+from .views import conj, diagonal, movedim, permute, reshape, unsqueeze, view
 
 
 @rule("torch.einsum", "torch.functional.einsum")
@@ -240,3 +242,106 @@ def _trilinear(factors: Sequence[Tensor], lacking: Sequence[Sequence[int]], summ
 
 def _reals(x: Tensor) -> int:
     return 4 if x.dtype.is_complex else 1
+
+
+# Chains and products of matrices.
+
+
+@rule("torch.linalg.multi_dot")
+def multi_dot(tensors: Sequence[Tensor], *, out: None = None) -> Tensor:
+    """A chain of matrix products in the order of the fewest MACs; the first and the last may be vectors."""
+    chain = list(tensors)
+    sizes = (*chain[0].sizes[:-1], *chain[-1].sizes[1:])
+    if chain[0].rank == 1:
+        chain[0] = unsqueeze(chain[0], 0)
+    if chain[-1].rank == 1:
+        chain[-1] = unsqueeze(chain[-1], -1)
+    if len(chain) < 3:
+        return view(mm(chain[0], chain[1]), sizes)
+    if len(chain) == 3:
+        (a, b), c, d = chain[0].sizes, chain[2].sizes[0], chain[2].sizes[1]
+        if chain[0].tape.holds(a * c * (b + d) > b * d * (a + c)):
+            return view(mm(chain[0], mm(chain[1], chain[2])), sizes)
+        return view(mm(mm(chain[0], chain[1]), chain[2]), sizes)
+    return view(_chained(chain, _cheapest(chain), 0, len(chain) - 1), sizes)
+
+
+def _cheapest(chain: Sequence[Tensor]) -> dict[tuple[int, int], int]:
+    """Where each part of a chain is cut (Cormen et al., Introduction to Algorithms, 15.2)."""
+    sides = [chain[0].sizes[0], *(x.sizes[1] for x in chain)]
+    cost: dict[tuple[int, int], Size] = {(i, i): 0 for i in range(len(chain))}
+    cuts: dict[tuple[int, int], int] = {}
+    for length in range(1, len(chain)):
+        for i in range(len(chain) - length):
+            j = i + length
+            for k in range(i, j):
+                found = cost[i, k] + cost[k + 1, j] + sides[i] * sides[k + 1] * sides[j + 1]
+                if (i, j) not in cost or chain[0].tape.holds(found < cost[i, j]):
+                    cost[i, j], cuts[i, j] = found, k
+    return cuts
+
+
+def _chained(chain: Sequence[Tensor], cuts: dict[tuple[int, int], int], i: int, j: int) -> Tensor:
+    if i == j:
+        return chain[i]
+    right = _chained(chain, cuts, cuts[i, j] + 1, j)  # C++ computes the right side first
+    return mm(_chained(chain, cuts, i, cuts[i, j]), right)
+
+
+@rule("torch.chain_matmul", "torch.functional.chain_matmul")
+def chain_matmul(*matrices: Tensor, out: None = None) -> Tensor:
+    return matrices[0] if len(matrices) == 1 else multi_dot(matrices)
+
+
+@rule("torch.linalg.matrix_power", "torch.matrix_power", "Tensor.matrix_power")
+def matrix_power(a: Tensor, n: int) -> Tensor:
+    """By squares."""
+    if n == 0:
+        raise refused("torch.linalg.matrix_power with the power 0")
+    if n in (1, -1):
+        return clone(a, memory_format="contiguous") if n == 1 else inv(a)
+    base = inv(a) if n < 0 else a
+    if abs(n) == 3:
+        return matmul(matmul(base, base), base)
+    square = result = None
+    for bit in reversed(f"{abs(n):b}"):
+        square = base if square is None else matmul(square, square)
+        if bit == "1":
+            result = square if result is None else matmul(result, square)
+    assert result is not None
+    return result
+
+
+@rule("torch.kron", "Tensor.kron")
+def kron(a: Tensor, b: Tensor) -> Tensor:
+    """A pointwise product of all pairs of entries."""
+    rank = max(a.rank, b.rank)
+    of_a, of_b = ((1,) * (rank - x.rank) + x.sizes for x in (a, b))
+    left = view(a, tuple(size for each in of_a for size in (each, 1)))
+    right = view(b, tuple(size for each in of_b for size in (1, each)))
+    return view(mul(left, right), tuple(x * y for x, y in zip(of_a, of_b, strict=True)))
+
+
+@rule("torch.linalg.cross")
+def cross(a: Tensor, b: Tensor, *, dim: int = -1) -> Tensor:
+    """A pointwise kernel of vectors of three."""
+    sizes = broadcast(a.sizes, b.sizes)
+    out = a.new(sizes, promoted((a, b)))
+    fit(sizes[out.axis(dim)], 3, "entries of a vector product's factors")
+    read = [a.resolved(), b.resolved()]
+    a.tape.kernel("linalg_cross", "pointwise", [*read, out], flops=out.elements)
+    del read
+
+    def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
+        a, b = saved
+        of_b = None if a is None else cross(g, conj(a), dim=dim)
+        return [None if b is None else cross(conj(b), g, dim=dim), of_b]
+
+    attach([out], [a, b], [a if b.requires_grad else None, b if a.requires_grad else None], backward)
+    return out
+
+
+@rule("torch.cross", "Tensor.cross")
+def old_cross(a: Tensor, b: Tensor, dim: int | None = None) -> Tensor:
+    """Along the first axis of three, unless told."""
+    return cross(a, b, dim=[*broadcast(a.sizes, b.sizes)].index(3) if dim is None else dim)
