@@ -237,6 +237,8 @@ def test_the_command_draws_beside_its_file(results: Results, tmp_path: Path, mon
         ({"rows": None}, "lacks 'rows'; needed: environment, "),
         ({"rows": [{"case": 10**6}]}, "not as lipcost validate writes it: IndexError"),
         ({"clock": {}}, "not as lipcost validate writes it: KeyError: 'load'"),
+        ({"methods": ["socks"]}, "not as lipcost validate writes it: ValueError: unknown method 'socks'"),
+        ({"gpus": [{}]}, "format must be 'lipcost-cuda/1', got None"),
     ],
 )
 def test_a_wrong_file_is_named(
