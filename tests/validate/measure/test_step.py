@@ -1,5 +1,7 @@
 """A training step against hand computation, FlopCounterMode, and the promise to leave the network alone."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -31,7 +33,8 @@ def pointwise(flops):
 
 def stack(name):
     """Two layers of two iterations on images of 6×6, with the reshapings of the networks."""
-    cls, few = LAYERS[name], dict.fromkeys(LAYERS[name].counts, 2)
+    cls: Any = LAYERS[name]
+    few = dict.fromkeys(cls.counts, 2)
     layers = cls(4, 4, 3, **few), MaxMin(), nn.PixelUnshuffle(2), cls(16, 16, 1, **few)
     return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten()), torch.rand(2, 4, 6, 6)
 
