@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-COSTS = Path(__file__).parent / "costmodel"
+COSTS = [Path(__file__).parent / name for name in ("costmodel", "validate/compare/test_layers.py")]
 EXHAUSTIVE = (
-    "test_compare.py", "test_conv_nets.py", "test_exact.py", "test_formulas.py", "test_network_cost.py",
+    "test_conv_nets.py", "test_exact.py", "test_formulas.py", "test_layers.py", "test_network_cost.py",
     "test_networks.py", "test_planner.py", "test_theory.py",
 )  # fmt: skip
 
@@ -24,5 +24,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         method = "" if parameters is None else str(parameters.params.get("method", ""))
         if method.endswith("/published") and item.path.name in EXHAUSTIVE:
             item.add_marker(pytest.mark.slow)
-        if method and item.path.is_relative_to(COSTS):
+        if method and any(item.path.is_relative_to(path) for path in COSTS):
             item.add_marker(pytest.mark.xdist_group(method))

@@ -136,3 +136,11 @@ def test_every_folder_of_the_validator_is_a_room() -> None:
     folders = {file.parent.name for file in (ROOT / "validate").rglob("*.py")} - {"validate"}
     assert folders == set(ROOMS["validate"])
     assert [file.name for file in (ROOT / "validate").glob("*.py")] == ["__init__.py"]
+
+
+@pytest.mark.parametrize("package", ARROWS)
+def test_every_folder_is_installed(package: str) -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for folder in sorted({file.parent.relative_to(ROOT) for file in (ROOT / package).rglob("*.py")}):
+        name = ".".join(("lipcost", *folder.parts))
+        assert f'    "{name}",\n' in text and f'"{name}" = "{folder.as_posix()}"\n' in text, name

@@ -43,8 +43,13 @@ def test_orthogonalisations_are_measured(method: str) -> None:
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
-def test_everything_fits_json_and_the_tables(clock: str, capsys: pytest.CaptureFixture[str]) -> None:
-    (result,) = run(["standard"], Clock("cpu", 1, clock), quick=True)
+def test_each_clock_times(clock: str) -> None:
+    ((seconds,),) = Clock("cpu", 1, clock).in_turns([Layers("cpu", b=2, c=4, s=6).training(contestants("aol")[0])])
+    assert seconds > 0
+
+
+def test_everything_fits_json_and_the_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    (result,) = run(["standard"], ONCE, quick=True)
     show(result)
     printed = capsys.readouterr().out
     loaded = json.loads(json.dumps(result, default=vars))

@@ -205,7 +205,7 @@ def test_settings_reach_the_methods_that_know_them() -> None:
         (["validate", "--device", "cuda", "--seed", "1"], ["--seed", "--device cpu"]),
         (["validate", "--device", "cuda", "--cuda", "a.json"], ["--cuda", "--device cpu"]),
         (["report", "none.json"], ["none.json"]),
-        (["report", "pyproject.toml"], ["pyproject.toml", "JSON"]),
+        (["report", __file__], ["test_cli.py", "JSON"]),
         (["report"], ["FILE"]),
         (["forecast"], ["forecast"]),
     ],

@@ -25,10 +25,15 @@ def read(path: Path, kind: str, keys: Sequence[str]) -> dict[str, Any]:
         raise ValueError(f"{path}: not readable: {error.strerror}") from None
     except ValueError as error:
         raise ValueError(f"{path}: not JSON in UTF-8: {error}") from None
+    return check(path, data, kind, keys)
+
+
+def check(path: Path, data: object, kind: str, keys: Sequence[str]) -> dict[str, Any]:
+    """``data`` of a file, if it is such an object; arguments and errors as :func:`read`."""
     found = data.get("format") if isinstance(data, dict) else None
-    if found != kind:
+    if not isinstance(data, dict) or found != kind:
         raise ValueError(f"{path}: format must be {kind!r}, got {found!r}")
     missing = [key for key in keys if key not in data]
     if missing:
         raise ValueError(f"{path}: lacks {missing[0]!r}; needed: {', '.join(keys)}")
-    return dict(data)
+    return data

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from lipcost.costmodel import METHODS
+from lipcost.costmodel import METHODS, lookup
 
 from .cases import Case, example
 from .clock import Clock
@@ -144,6 +144,8 @@ class Results:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Results:
         """Of :meth:`to_dict`; what follows from the rest is not read."""
+        for method in data["methods"]:
+            lookup(method)
         cases = [NetworkCase(**case) if "network" in case else Case(**case) for case in data["cases"]]
         return cls(
             **{name: data[name] for name in AS_THEY_ARE},

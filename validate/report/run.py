@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..compare.collect import collect
+from ..compare.files import check
 from ..compare.results import Results
-from ..cuda.results import load_cuda
+from ..cuda.results import FORMAT, KEYS, load_cuda
 from ..measure.calibrate import Progress
 from .pages import write_pages
 
@@ -66,6 +67,8 @@ def redraw(file: Path, output: Path | None = None) -> Results:
         OSError: if the folder cannot be written.
     """
     results = Results.load(file)
+    for gpu in results.gpus:
+        check(file, gpu, FORMAT, KEYS)
     folder = file.parent if output is None else output
     folder.mkdir(parents=True, exist_ok=True)
     write_pages(results, folder)

@@ -108,7 +108,6 @@ def test_a_case_is_predicted_as_it_is_written() -> None:
         "c_out": 4,
         "k": 2,
         "stride": 3,
-        "padding_mode": "zeros",
         "bias": False,
     }
     assert case.predict() == predict("aol", **how, padding_mode="zeros")

@@ -83,8 +83,9 @@ def no_times(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two configurations, no network and no guarantees."""
+    """Two configurations, no network and no claims; nothing is plotted."""
     no_times(monkeypatch)
+    monkeypatch.setattr("lipcost.validate.report.pages.draw", lambda *_: ("<svg/>", "not drawn"))
     monkeypatch.setattr("lipcost.validate.compare.collect.grid", lambda *_: FEW)
     monkeypatch.setattr("lipcost.validate.compare.collect.network_grid", lambda *_: [])
     monkeypatch.setattr("lipcost.validate.compare.collect.reported", lambda *_: [])
@@ -101,9 +102,8 @@ def test_golden(results: Results) -> None:
     assert text == GOLDEN.read_text(encoding="utf-8")
 
 
-def test_totals_are_those_of_the_rows(results: Results, tmp_path: Path) -> None:
-    write(results, tmp_path)
-    report = load(tmp_path)
+def test_totals_are_those_of_the_rows(results: Results) -> None:
+    report = json.loads(json.dumps(results.to_dict(), allow_nan=False))
     compared: Counter[tuple[str, str, str]] = Counter()
     equal: Counter[tuple[str, str, str]] = Counter()
     for row in report["rows"]:
@@ -237,6 +237,8 @@ def test_the_command_draws_beside_its_file(results: Results, tmp_path: Path, mon
         ({"rows": None}, "lacks 'rows'; needed: environment, "),
         ({"rows": [{"case": 10**6}]}, "not as lipcost validate writes it: IndexError"),
         ({"clock": {}}, "not as lipcost validate writes it: KeyError: 'load'"),
+        ({"methods": ["socks"]}, "not as lipcost validate writes it: ValueError: unknown method 'socks'"),
+        ({"gpus": [{}]}, "format must be 'lipcost-cuda/1', got None"),
     ],
 )
 def test_a_wrong_file_is_named(
@@ -278,9 +280,8 @@ def test_a_wrong_network_is_reported(few: None, tmp_path: Path, monkeypatch: pyt
     assert load(tmp_path)["cases"][-1] == case.to_dict()
 
 
-def test_times_are_reported(results: Results, tmp_path: Path) -> None:
-    write(results, tmp_path)
-    report = load(tmp_path)
+def test_times_are_reported(results: Results) -> None:
+    report = json.loads(json.dumps(results.to_dict(), allow_nan=False))
     assert report["clock"]["correlation"] == pytest.approx(0.5)
     assert [step["median"] for step in report["clock"]["steps"]] == [0.04, 0.625, 1.23456]
     assert report["clock"]["failed"] == {"lot": "MemoryError: out | of memory"}
