@@ -280,7 +280,7 @@ def written(x: Tensor, source: Tensor) -> Tensor:
         rest = filled("zeros_like", g.tape, g.sizes, g.dtype) if of_x else None
         return [rest, to(real(g) if g.dtype.is_complex and not dtype.is_complex else g, dtype)]
 
-    x.tape.kernel("copy_", "pointwise", [x, source.resolved(), x], flops=0)
+    x.tape.kernel("copy_", "pointwise", [x, source, x], flops=0)
     x.memory.version += 1
     return changed_in_graph(x, [source], [], backward) if needs else x
 

@@ -69,7 +69,7 @@ def _pixels(like: Tensor, sizes: Shape, align_corners: bool) -> Tensor:
         along = _from_minus_one(like, side, align_corners)
         tape.kernel("copy_", "pointwise", [plane, along, plane], flops=0)
         del along
-    tape.kernel("fill_", "pointwise", [plane], flops=0)
+    tape.kernel("fill_", "pointwise", [plane, plane], flops=0)
     return out
 
 

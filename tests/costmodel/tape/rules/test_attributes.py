@@ -62,12 +62,11 @@ REFUSED = {
     "storage_offset": (lambda x: x[1:].storage_offset(), "place of a view"),
     "register_hook": (lambda x: x.register_hook(print), "torch.Tensor.register_hook: hooks"),
     "retain_grad": (lambda x: x.retain_grad(), "torch.Tensor.retain_grad"),
-    "backward": (lambda x: x.sum().backward(), "torch.Tensor.backward"),
     "grad": (lambda x: torch.autograd.grad(x.sum(), x), "torch.autograd.grad"),
     "item": (lambda x: x.sum().item(), "the value of a tensor"),
     "tolist": (lambda x: x.tolist(), "the value of a tensor"),
     "truth": (lambda x: x if x.sum() > 0 else -x, "the truth of a tensor"),
-    "equal": (lambda x: x if torch.equal(x, x) else -x, "torch.equal: a value"),
+    "equal": (lambda x: x if torch.equal(x, x) else -x, "torch.equal: values decide"),
     "membership": (lambda x: x if 1.0 in x else -x, "__contains__: a value"),
 }
 

@@ -93,8 +93,6 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...]]] = {
     "gradient of torch.linalg.qr without Q": (lambda x: qr(x, mode="r")[1], STACK),
     "more columns of it than there are in R": (lambda x: qr(x, mode="complete")[0], TALL),
     "complex or of fewer reflections": (lambda x: reflected(x, x[:, 0, :2]), STACK),
-    "matrix_norm of order 1": (lambda x: torch.linalg.matrix_norm(x, 1), STACK),
-    "matrix_norm in another type": (lambda x: torch.linalg.matrix_norm(x, dtype=torch.float64), STACK),
     "cond of order fro": (lambda x: torch.linalg.cond(x, "fro"), STACK),
     "torch.linalg.eig: how many steps": (lambda x: torch.linalg.eigvals(x).real, STACK),
     "torch.svd without vectors": (lambda x: torch.svd(x, compute_uv=False)[1], STACK),
