@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from .calibrate import calibrate
+from .cost import cost
 from .formula import formula
 from .network import network
 from .plan import plan
@@ -22,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (table, formula, predict, network, plan, calibrate, validate, report):
+for command in (table, formula, predict, cost, network, plan, calibrate, validate, report):
     app.command()(command)
 
 # Typer carries a copy of click from some version on, and uses the click package before; this is its base of every

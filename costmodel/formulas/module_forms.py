@@ -37,6 +37,7 @@ class Forms:
         refused: the ways that end in a refusal, and why.
         dtype: of the input.
         own: the condition on the module's own sizes, where it was built at several.
+        beside: numbers for a size of its own at which it is not as elsewhere, and the formulas there.
     """
 
     symbols: list[sympy.Symbol]
@@ -45,6 +46,7 @@ class Forms:
     refused: dict[Path, Exception]
     dtype: Any
     own: Any = sympy.true
+    beside: list[tuple[Any, Forms]] = field(default_factory=list)
     _values: dict[tuple[Any, ...], sympy.Expr] = field(default_factory=dict)
 
     @property
@@ -81,7 +83,12 @@ class Forms:
         outcomes = {path: read(*result) for path, result in self.recordings.items()}
         maxima = {path: o[0] if len(o) == 1 else sympy.Max(*o, evaluate=False) for path, o in outcomes.items()}
         form = join(maxima, self.samples)
-        return form if self.domain == sympy.true else sympy.Piecewise(*pieces(form, self.domain))
+        found = [
+            piece for condition, other in self.beside for piece in pieces(other.quantity(name, part, cls), condition)
+        ]
+        if not found and self.domain == sympy.true:
+            return form
+        return sympy.Piecewise(*found, *pieces(form, self.domain))
 
     def leading(self, name: str) -> sympy.Expr:
         """The leading terms where all sizes are large."""
@@ -172,15 +179,21 @@ def _joined(symbol: sympy.Symbol, step: int, at: Callable[[int], Forms]) -> Form
 
     if not all(holds(number) for number in further(step)):
         raise NotAlike("what was found at some numbers does not hold at further ones")
-    least = numbers(step)[0]
+    least = most = numbers(step)[0]
+    beside: list[tuple[Any, Forms]] = []
     for number in smaller(step):
         if not holds(number):
-            break
+            try:
+                beside.append((sympy.Eq(symbol, number), at(number)))
+            except REFUSALS:
+                break
+        elif not beside:
+            most = number
         least = number
-    samples = first.samples.with_symbol(symbol, least, step)
-    ranges = {symbol: (least, FAR)}
+    samples = first.samples.with_symbol(symbol, most, step)
+    ranges = {symbol: (most, FAR)}
     multiple = sympy.Eq(sympy.Mod(symbol, step), 0) if step > 1 else sympy.true
-    own = sympy.And(first.own, multiple, symbol >= least if least > step else sympy.true)
+    own = sympy.And(first.own, multiple, sympy.true if least == step else symbol >= least)
     return Forms(
         symbols=[*first.symbols, symbol],
         recordings={way: (recordings[way], first.recordings[way][1] | ranges) for way in recordings},
@@ -188,6 +201,7 @@ def _joined(symbol: sympy.Symbol, step: int, at: Callable[[int], Forms]) -> Form
         refused=first.refused,
         dtype=first.dtype,
         own=own,
+        beside=beside,
     )
 
 

@@ -23,7 +23,6 @@ CLASSES = ("conv", "matmul", "fft", "inverse", "pointwise")
 FIGURES = ("macs", "flops", "launches", "bytes_moved")  # of a phase
 
 
-
 @dataclass(frozen=True)
 class FlopMeasurement:
     """Operation counts of one call, as :func:`measure_flops` defines them; "backward" is 0 in inference.

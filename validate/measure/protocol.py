@@ -215,7 +215,7 @@ class TrainingStep(Call):
 
     def _start(self) -> None:
         """Take the step before: lazy buffers, caches, the optimizer's state."""
-        self.optimizer = self._optimizer(self.module.parameters())
+        self.optimizer = self._optimizer(self.parameters)
         self.run()
 
     @property
@@ -271,7 +271,7 @@ class FirstStep(TrainingStep):
         """Take another copy, and an optimizer without state."""
         self.module = copy.deepcopy(self.net)
         super().reset()
-        self.optimizer = self._optimizer(self.module.parameters())
+        self.optimizer = self._optimizer(self.parameters)
         if isinstance(self.optimizer, torch.optim.Adam):
             for p in self.module.parameters():
                 self.optimizer.state[p] = _Counted({STEP_COUNTER: torch.zeros(())})

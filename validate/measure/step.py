@@ -74,7 +74,7 @@ def measure_step(
     foreach: bool = False,
     fused: bool = False,
     accumulate: int = 1,
-    autocast: torch.dtype | None = None,
+    autocast: str | None = None,
     first: bool = False,
 ) -> StepMeasurement:
     """Measure one training step on the CPU, by means that know nothing of any formula.
@@ -101,7 +101,8 @@ def measure_step(
         foreach: whether a named one treats all parameters by one operator, as it does on a GPU by default.
         fused: whether it does so by a single operator.
         accumulate: how many batches are taken before the optimizer's step.
-        autocast: the type in which forward and loss compute under torch.autocast, None for full precision.
+        autocast: the type in which forward and loss compute under torch.autocast, "bfloat16" or "float16"; None for
+            full precision.
         first: whether to measure the first step of ``net`` as it is: nothing warms up, and each measurement is of
             another copy. The optimizer's state is then made in the step.
 
@@ -126,7 +127,9 @@ def measure_step(
     """
     make = FirstStep if first else TrainingStep
     form = "fused" if fused else "foreach" if foreach else "single"
-    how: dict[str, Any] = {"form": form, "accumulate": accumulate, "autocast": autocast}
+    how: dict[str, Any] = {"form": form, "accumulate": accumulate}
+    if autocast is not None:
+        how["autocast"] = getattr(torch, autocast)
     step = make(*_copies(net, x, labels), optimizer, weight_decay=weight_decay, **how)
     memory, counts = Memory(step).figures(), by_figure(count_phases(step))
     return StepMeasurement(

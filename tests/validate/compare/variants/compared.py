@@ -80,12 +80,12 @@ class Measured:
     out_of_place_peak: int
 
 
-def measure(net: nn.Module, x: Tensor, mode: str, optimizer: str = "sgd-momentum") -> Measured:
+def measure(net: nn.Module, x: Tensor, mode: str, optimizer: str = "sgd-momentum", **how: Any) -> Measured:
     """Measure a training step, or a call in inference."""
     with torch.random.fork_rng(devices=[]):
         if step := mode != "inference":
             labels = torch.zeros(len(x), dtype=torch.int64)
-            counts: Any = measure_step(net, x, labels, optimizer, first=mode == "first step")
+            counts: Any = measure_step(net, x, labels, optimizer, first=mode == "first step", **how)
             memory: Any = counts
         else:
             counts, memory = measure_flops(net, x, "inference"), measure_memory(net, x, "inference")
@@ -97,7 +97,7 @@ def measure(net: nn.Module, x: Tensor, mode: str, optimizer: str = "sgd-momentum
             value = getattr(counts, f"{attribute}_{phase}")
             figures[f"{name}_{phase}"] = round(sum(value.values())) if name == "flops" else value
     by_class = {cls: round(sum(getattr(counts, f"flops_{phase}")[cls] for phase in phases)) for cls in CLASSES}
-    if counts.fvcore_macs != counts.macs_forward:
+    if counts.fvcore_macs * how.get("accumulate", 1) != counts.macs_forward:
         raise AssertionError(f"fvcore counts {counts.fvcore_macs} MACs, the dispatcher {counts.macs_forward}")
     return Measured(figures, by_class, memory.tracker_peak_bytes)
 
@@ -109,17 +109,24 @@ def predict(net: nn.Module, x: Tensor, mode: str, optimizer: str = "sgd-momentum
     return predict_network(net, b=len(x), mode=of_network, optimizer=optimizer, **how)
 
 
-def differences(net: nn.Module, x: Tensor, mode: str, optimizer: str = "sgd-momentum") -> list[str]:
+def differences(net: nn.Module, x: Tensor, mode: str, optimizer: str = "sgd-momentum", **how: Any) -> list[str]:
     """What is predicted otherwise than measured; empty if nothing is.
+
+    Args:
+        net: the network.
+        x: its input.
+        mode: one of MODES.
+        optimizer: of the step.
+        **how: the step is taken, as ``measure_step`` and ``predict_network`` have it.
 
     Raises:
         ValueError: if the prediction is refused.
     """
     before = describe(net)
-    p = predict(net, x, mode, optimizer)
-    out_of_place = predict(net, x, mode, optimizer, in_place=False)
+    p = predict(net, x, mode, optimizer, **how)
+    out_of_place = predict(net, x, mode, optimizer, in_place=False, **how)
     found = [] if describe(net) == before else ["the prediction changes the network"]
-    m = measure(net, x, mode, optimizer)
+    m = measure(net, x, mode, optimizer, **how)
     predicted = {name: getattr(p, name) for name in m.figures}
     compared = {name: (predicted[name], value) for name, value in m.figures.items()}
     compared |= {f"flops of {cls}": (p.by_class[cls], value) for cls, value in m.by_class.items()}
