@@ -6,6 +6,7 @@ Source: aten/src/ATen/native/Linear.cpp and LinearAlgebra.cpp.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from math import prod
 from typing import Any
 
@@ -98,7 +99,7 @@ def _path(equation: str, operands: Sequence[Tensor]) -> Iterator[int] | None:
     sizes = [tuple(map(as_int, x.sizes)) for x in operands]
     if any(size is None for own in sizes for size in own):
         raise NeedsNumber("the order in which opt_einsum contracts depends on the sizes")
-    import opt_einsum  # noqa: PLC0415  (it need not be there)
+    opt_einsum: Any = import_module("opt_einsum")  # it need not be there
 
     path = opt_einsum.contract_path(equation, *sizes, shapes=True, optimize=chooses.strategy)[0]
     return iter([i for pair in path for i in pair])
