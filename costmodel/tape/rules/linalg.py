@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -15,12 +15,11 @@ from ..table import rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
 from .copies import contiguous
-from .kernels import alike, broadcast, by_columns, fits, pointwise
 from .inplace import add_
+from .kernels import alike, broadcast, by_columns, fits, pointwise
 from .pointwise import add, mul, neg
 from .reductions import sum as sum_over
 from .views import adjoint, conj, expand, reshape, squeeze, t, transpose, unsqueeze, view
-
 
 OfFactor = Callable[[Tensor, Tensor], Tensor]  # one factor's gradient from that of the product and the other factor
 
