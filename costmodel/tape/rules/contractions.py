@@ -166,7 +166,9 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: None = None) -> Tensor:
     """One matrix product over the axes ``dims`` of both."""
     if isinstance(dims, int):
         dims = list(range(a.rank - dims, a.rank)), list(range(dims))
-    of_a, of_b = ([x.axis(i) for i in ((own,) if isinstance(own, int) else own)] for x, own in zip((a, b), dims))
+    of_a, of_b = (
+        [x.axis(i) for i in ((own,) if isinstance(own, int) else own)] for x, own in zip((a, b), dims, strict=True)
+    )
     inner: Size = 1
     for i, j in zip(of_a, of_b, strict=True):
         if not _long(b, j):

@@ -460,10 +460,8 @@ def matrix_norm(
     first, second = (a.axis(each) for each in dim)
     order = [axis for axis in range(a.rank) if axis not in (first, second)] + [first, second]
     values = svdvals(permute(a, order))
-    if ord == "nuc":
-        out = sum_over(values, -1)
-    else:
-        out = amax(values, -1)  # or the least: one costs what the other does
+    # The least singular value costs what the largest does.
+    out = sum_over(values, -1) if ord == "nuc" else amax(values, -1)
     if not keepdim:
         return out
     return permute(unsqueeze(unsqueeze(out, -1), -1), [order.index(axis) for axis in range(a.rank)])
