@@ -71,7 +71,8 @@ def _product_of_reflections(m: int, columns: int, k: int) -> float:
 
 
 def reflections(args: tuple[Any, ...], out: Any) -> float:
-    return float(_stack(args[0]) * _product_of_reflections(*args[0].shape[-2:], args[1].shape[-1]))
+    m, n = args[0].shape[-2:]
+    return float(_stack(args[0]) * _product_of_reflections(m, n, args[1].shape[-1]))
 
 
 def eigh(args: tuple[Any, ...], out: Any) -> float:

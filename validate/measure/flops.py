@@ -157,11 +157,11 @@ class DispatchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        written = _tensors(args[:1] if out is None else out)  # an operator that updates a list returns nothing
+        written = _tensors(out) or _tensors(args[:1])  # an operator that updates a list returns nothing
         if not func.is_view and not (written and self._uncounted.issuperset(map(id, written))):
             outputs = {argument.name for argument in func._schema.arguments if argument.is_out}
             read = _tensors((args, {name: value for name, value in kwargs.items() if name not in outputs}))
-            self._count(func, args, read, written, out)
+            self._count(func, args, read, [] if isinstance(out, bool) else written, out)  # a question writes nothing
         return out
 
     def _count(

@@ -49,7 +49,7 @@ def multi_head_macs(q: Tensor, k: Tensor, v: Tensor, width: int, *_: Any) -> int
 
 def encoder_layer_macs(x: Tensor, width: int, heads: int, *others: Any) -> int:
     """Of its attention and of two layers, from the width to another and back."""
-    hidden = others[11].shape[0]
+    hidden = int(others[11].shape[0])
     return multi_head_macs(x, x, x, width) + 2 * x.numel() * hidden
 
 

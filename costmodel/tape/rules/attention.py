@@ -35,6 +35,7 @@ from .views import expand, squeeze, transpose, unsqueeze, view
 
 as_written("torch.nn.functional.multi_head_attention_forward")
 
+_SETTINGS: Any = torch.backends.cuda  # which kernels may run, on a CPU too
 LOW = (torch.float16, torch.bfloat16)  # computed in float32 where nothing is fused
 
 
@@ -75,7 +76,7 @@ def _additive(mask: Tensor, query: Tensor) -> Tensor:
 def _is_fused(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout_p: float, grouped: bool) -> bool:
     """Whether a CPU has a kernel for all of it."""
     tensors = query, key, value
-    if dropout_p > 0 or any(x.rank != 4 for x in tensors) or not torch.backends.cuda.flash_sdp_enabled():
+    if dropout_p > 0 or any(x.rank != 4 for x in tensors) or not _SETTINGS.flash_sdp_enabled():
         return False
     if not all(fits(x.sizes[:1], query.sizes[:1]) and fits(x.sizes[-1:], query.sizes[-1:]) for x in tensors):
         return False
@@ -134,7 +135,7 @@ def _in_products(
 ) -> Tensor:  # fmt: skip
     """Matrix products and a softmax; queries and keys are scaled by a root each."""
     before = query.dtype
-    if before in LOW and not torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed():
+    if before in LOW and not _SETTINGS.fp16_bf16_reduction_math_sdp_allowed():
         query, key, value = (to(x, torch.float32) for x in (query, key, value))
     scaled = mul(query, 0.5)
     if causal:

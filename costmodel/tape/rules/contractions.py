@@ -6,6 +6,7 @@ Source: aten/src/ATen/native/Linear.cpp and LinearAlgebra.cpp.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from math import prod
 from typing import Any
 
@@ -98,7 +99,7 @@ def _path(equation: str, operands: Sequence[Tensor]) -> Iterator[int] | None:
     sizes = [tuple(map(as_int, x.sizes)) for x in operands]
     if any(size is None for own in sizes for size in own):
         raise NeedsNumber("the order in which opt_einsum contracts depends on the sizes")
-    import opt_einsum  # noqa: PLC0415  (it need not be there)
+    opt_einsum: Any = import_module("opt_einsum")  # it need not be there
 
     path = opt_einsum.contract_path(equation, *sizes, shapes=True, optimize=chooses.strategy)[0]
     return iter([i for pair in path for i in pair])
@@ -165,7 +166,9 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: None = None) -> Tensor:
     """One matrix product over the axes ``dims`` of both."""
     if isinstance(dims, int):
         dims = list(range(a.rank - dims, a.rank)), list(range(dims))
-    of_a, of_b = ([x.axis(i) for i in ((own,) if isinstance(own, int) else own)] for x, own in zip((a, b), dims))
+    of_a, of_b = (
+        [x.axis(i) for i in ((own,) if isinstance(own, int) else own)] for x, own in zip((a, b), dims, strict=True)
+    )
     inner: Size = 1
     for i, j in zip(of_a, of_b, strict=True):
         if not _long(b, j):

@@ -77,7 +77,8 @@ def qr(a: Tensor, mode: str = "reduced") -> QR:
     def backward(saved: Sequence[Tensor], gq: Gradient, gr: Gradient) -> list[Tensor]:
         if mode == "r" or (mode == "complete" and not tape.holds(m <= n)):
             raise refused("the gradient of torch.linalg.qr without Q, or with more columns of it than there are in R")
-        return [(_qr_gradient if tall else _wide_qr_gradient)(*saved, gq, gr)]
+        q, r = saved
+        return [_qr_gradient(q, r, gq, gr) if tall else _wide_qr_gradient(q, r, gq, gr)]
 
     attach([q, r], [a], [q, r], backward)
     return QR(q, r)
@@ -152,7 +153,8 @@ def householder_product(a: Tensor, tau: Tensor) -> Tensor:
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
         if saved[0].dtype.is_complex or not fits((k,), (n,)):
             raise refused("the gradient of torch.linalg.householder_product of complex or of fewer reflections")
-        return list(_reflections_gradient(*saved, g))
+        q, a, tau = saved
+        return list(_reflections_gradient(q, a, tau, g))
 
     attach([out], [a, tau], [out, a, tau], backward)
     return out
@@ -262,7 +264,8 @@ def _eigh(a: Tensor, vectors: bool = True) -> Eigen:
     del counted
 
     def backward(saved: Sequence[Tensor], gl: Gradient, gv: Gradient) -> list[Tensor]:
-        return [_eigh_gradient(*saved, gl, gv)]
+        values, v = saved
+        return [_eigh_gradient(values, v, gl, gv)]
 
     attach([values, v], [a], [values, v], backward)
     return Eigen(values, v)

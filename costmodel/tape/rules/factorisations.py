@@ -253,8 +253,8 @@ def lu_factor_ex(a: Tensor, *, pivot: bool = True, check_errors: bool = False) -
     del kept
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
-        three = lu_unpack(*saved, unpack_pivots=pivot)
-        return [_lu_gradient(*three, g, g, pivot)]
+        p, lower, upper = lu_unpack(saved[0], saved[1], unpack_pivots=pivot)
+        return [_lu_gradient(p, lower, upper, g, g, pivot)]
 
     attach([factors], [a], [factors, pivots], backward)
     return Factors(factors, pivots, info)
@@ -276,7 +276,8 @@ def lu(a: Tensor, *, pivot: bool = True) -> ThreeFactors:
     del kept
 
     def backward(saved: Sequence[Tensor], g: Tensor | None, h: Tensor | None) -> list[Tensor]:
-        return [_lu_gradient(*saved, g, h, pivot)]
+        p, lower, upper = saved
+        return [_lu_gradient(p, lower, upper, g, h, pivot)]
 
     attach([lower, upper], [a], [p, lower, upper], backward)
     return ThreeFactors(p, lower, upper)

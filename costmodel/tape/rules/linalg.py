@@ -275,7 +275,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     if ranks == (2, 2):
         return mm(a, b)
     if ranks == (1, 1):
-        return dot(a, b)  # type: ignore[no-any-return]
+        return dot(a, b)
     if ranks == (2, 1):
         return mv(a, b)
     if ranks == (1, 2):

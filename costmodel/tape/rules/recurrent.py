@@ -141,7 +141,7 @@ class Layers(NamedTuple):
         count = 2 + 2 * self.has_biases + projected
         cells = [list(given[i : i + count]) for i in range(0, len(given), count)]
         if projected and not self.has_biases:
-            return [Weights(*cell[:2], None, None, cell[2]) for cell in cells]
+            return [Weights(cell[0], cell[1], projection=cell[2]) for cell in cells]
         return [Weights(*cell) for cell in cells]
 
 
@@ -230,7 +230,8 @@ def lstm(x: Tensor, hx: Any, params: Any, *rest: Any) -> tuple[Tensor, Tensor, T
 
 def _has_kernels(x: Tensor) -> bool:
     """Whether oneDNN runs an LSTM of this type."""
-    return torch.backends.mkldnn.is_available() and torch._C._get_mkldnn_enabled() and x.dtype is torch.float32
+    backend: Any = torch.backends.mkldnn
+    return bool(backend.is_available() and torch._C._get_mkldnn_enabled() and x.dtype is torch.float32)
 
 
 def _in_kernels(

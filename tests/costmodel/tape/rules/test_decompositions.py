@@ -68,7 +68,7 @@ OF_SQUARES: dict[str, Callable[[Tensor], Tensor]] = {
 }  # fmt: skip
 
 CASES: dict[str, Case] = {}
-for _suffix, _layouts, _dtype in (("", LAYOUTS, torch.float32), (" of complex", "plain t", COMPLEX)):
+for _suffix, _layouts, _dtype in (("", "plain step", torch.float32), (" of complex", "t", COMPLEX)):
     for _name, _function in FUNCTIONS.items():
         for _side, _shape in SIDES.items():
             CASES[f"{_name}, {_side}{_suffix}"] = Case(_function, _shape, (), _layouts, _dtype)
