@@ -120,7 +120,7 @@ def predict_network(
         b: batch size.
         mode: "train" (forward, loss, backward, optimizer step; each part of a module in the mode that it is in) or
             "inference" (forward, transformed weights cached).
-        optimizer: one of OPTIMIZERS, of torch.optim; or what makes one of your own of the parameters, with its settings.
+        optimizer: one of OPTIMIZERS, of torch.optim; or what makes your own of the parameters, with its settings.
         weight_decay: whether a named optimizer has one.
         s: side of the images; default: that of the named network's data set. Or give both of the following.
         h: their height.

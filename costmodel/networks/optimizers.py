@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from inspect import unwrap
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..checks import one_of
 
 DECAY = 0.01  # where there is a weight decay; its value does not matter
 
 
-class Kind(NamedTuple):
+@dataclass(frozen=True)
+class Kind:
     """A class of torch.optim and what a name says of it."""
 
     cls: str

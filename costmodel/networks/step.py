@@ -52,7 +52,7 @@ class Step:
         labels = given(tape, session.program.sizes[:1], torch.int64)
         session.kept["inputs"] = [labels]
         for _ in range(self.accumulate):
-            loss = self._loss(session, labels)
+            loss: Any = self._loss(session, labels)
             loss.backward()
         with on_host(tape), torch.no_grad():
             tape.phase, tape.part = "optimizer", "input"
@@ -70,9 +70,9 @@ class Step:
     def _loss(self, session: Session, labels: Tensor) -> Tensor:
         session.tape.phase = "forward"
 
-        def loss(x: Tensor) -> Tensor:
+        def loss(x: Tensor) -> Any:
             with autocast(self.autocast):
-                value: Any = self.criterion(_scores(session.module(x)), labels)
+                value = self.criterion(_scores(session.module(x)), labels)
                 return value if self.accumulate == 1 else value / self.accumulate
 
         return session.forward(loss)

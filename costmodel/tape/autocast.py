@@ -1,7 +1,7 @@
-"""torch.autocast on the tape: which functions compute in the lower type, which in float32, and the casts of their inputs.
+"""torch.autocast on the tape: which functions compute in the lower type, which in float32, and the casts before them.
 
-Source: aten/src/ATen/autocast_mode.{h,cpp}. The dispatcher knows the operators that a CPU's autocast treats: those named
-here in the lower type or in the widest type among their tensors, all others in float32.
+Source: aten/src/ATen/autocast_mode.{h,cpp}. The dispatcher knows the operators that a CPU's autocast treats: those
+named here in the lower type or in the widest type among their tensors, all others in float32.
 """
 
 from __future__ import annotations

@@ -271,7 +271,7 @@ def _graphs_recorded() -> Iterator[None]:
         _replaced(torch.autograd, "_is_checkpoint_valid", lambda: table.active().passes[-1][1]),
         _replaced(torch._C, "_current_graph_task_id", lambda: table.active().passes[-1][0]),
         _replaced(torch.utils.checkpoint, "_make_saved_tensor", keep),
-        _replaced(torch, "clear_autocast_cache", lambda: table.active().copies.clear()),
+        _replaced(torch, "clear_autocast_cache", table.active().copies.clear),
     ):
         yield
 

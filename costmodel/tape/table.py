@@ -230,5 +230,5 @@ def name_of(function: Any) -> str:
             return f"{where}.{name}"
     if getattr(_torch().Tensor, name, None) is function:
         return f"torch.Tensor.{name}"
-    resolved = _torch().overrides.resolve_name(function)
-    return str(resolved or name)
+    resolved = str(_torch().overrides.resolve_name(function) or name)
+    return f"torch.ops.{resolved}" if hasattr(function, "_schema") else resolved

@@ -257,12 +257,12 @@ class Tensor(torch.Tensor):
         return None if self.edge is None or self.is_leaf else self.edge[0]
 
     @property
-    def grad(self) -> Tensor | None:  # type: ignore[override]
+    def grad(self) -> Any:
         """Of a leaf: the gradient that a backward pass left."""
         return None if self.edge is None else self.edge[0].grad
 
     @grad.setter
-    def grad(self, value: Tensor | None) -> None:
+    def grad(self, value: Any) -> None:
         if self.edge is not None:
             self.edge[0].grad = value
 

@@ -163,7 +163,7 @@ class LayerCall(Call):
 
 
 class TrainingStep(Call):
-    """``(MarginCrossEntropy()(net(x), labels) / n).backward()`` n times, then ``optimizer.step()``; after a step before.
+    """``(MarginCrossEntropy()(net(x), labels) / n).backward()`` n times, ``optimizer.step()``; after a step to warm up.
 
     Args:
         net: gives scores (b, classes), each of its modules in the mode that it is in. It is the step's own from now on.

@@ -84,11 +84,12 @@ def measure_step(
 
         loss = criterion(net(x), labels); loss.backward(); optimizer.step()
 
-    (with ``accumulate=n`` the first two n times, of a loss divided by n) in plain eager, with ``lipcost.layers.MarginCrossEntropy()``; the gradients are kept, and where x requires grad its
-    own too, which is in no figure but the peaks. A parameter that the loss does not reach, or that requires no grad,
-    has neither gradient nor state. The base of the peaks is x, labels, parameters, buffers, caches and the optimizer's
-    state. An optimizer's step counters and the like, 0-dim tensors on the host, and their updates are in no figure. The instruments are
-    those of
+    in plain eager, the first two ``accumulate`` times, of a loss divided by that, with
+    ``lipcost.layers.MarginCrossEntropy()``; the gradients are kept, and where x requires grad its own too, which is in
+    no figure but the peaks. A parameter that the loss does not reach, or that requires no grad, has neither gradient
+    nor state. The base of the peaks is x, labels, parameters, buffers, caches and the optimizer's state. What is on
+    the host is in no figure: an optimizer's step counters and the like, tensors without axes, with their updates, and
+    the states of random generators, which checkpoints keep. The instruments are those of
     :func:`lipcost.validate.measure_memory` and :func:`lipcost.validate.measure_flops`; the latter's run under a
     dispatch mode, where gradients that meet are added out of place.
 

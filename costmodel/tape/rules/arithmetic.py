@@ -59,7 +59,7 @@ def add_(x: Tensor, y: Operand) -> Tensor:
 
 def div_(x: Tensor, y: Operand) -> Tensor:
     """x, divided by y in place."""
-    return div(x, y, inplace=True)  # type: ignore[no-any-return]
+    return div(x, y, inplace=True)
 
 
 @function("sub", "subtract")

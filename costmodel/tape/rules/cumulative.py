@@ -95,9 +95,9 @@ def _logcumsumexp_backward(x: Tensor, result: Tensor, g: Tensor, dim: int) -> Te
 
 def _unsummed(part: Tensor, x: Tensor, result: Tensor, dim: int) -> Tensor:
     distance = sub(part, result)
-    summed = flip(logcumsumexp(flip(distance, dim), dim), dim)
+    summed: Tensor = flip(logcumsumexp(flip(distance, dim), dim), dim)
     total = add(summed, x)
-    return exp(total)
+    return exp(total)  # type: ignore[no-any-return]
 
 
 @rule("torch.diff", "Tensor.diff")

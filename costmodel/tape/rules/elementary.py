@@ -85,8 +85,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "acos": ("acos", "arccos"), "acosh": ("acosh", "arccosh"), "asin": ("asin", "arcsin"),
     "asinh": ("asinh", "arcsinh"), "atan": ("atan", "arctan"), "atanh": ("atanh", "arctanh"),
     "digamma": ("digamma", "torch.special.psi"), "lgamma": ("lgamma", "torch.special.gammaln"),
-    "special_entr": ("torch.special.entr",), "special_i0e": ("torch.special.i0e",), "special_erfcx": ("torch.special.erfcx",),
-    "special_log_ndtr": ("torch.special.log_ndtr",),
+    "special_entr": ("torch.special.entr",), "special_i0e": ("torch.special.i0e",),
+    "special_erfcx": ("torch.special.erfcx",), "special_log_ndtr": ("torch.special.log_ndtr",),
     "special_ndtri": ("torch.special.ndtri",), "round": ("round", "torch.special.round"), "trunc": ("trunc", "fix"),
 }  # fmt: skip
 
