@@ -83,9 +83,11 @@ class Forms:
         outcomes = {path: read(*result) for path, result in self.recordings.items()}
         maxima = {path: o[0] if len(o) == 1 else sympy.Max(*o, evaluate=False) for path, o in outcomes.items()}
         form = join(maxima, self.samples)
-        found = [
-            piece for condition, other in self.beside for piece in pieces(other.quantity(name, part, cls), condition)
-        ]
+        found = []
+        for condition, other in self.beside:
+            there = other.quantity(name, part, cls)
+            if not _is_same(form.subs(condition.lhs, condition.rhs), there):
+                found += pieces(there, condition)
         if not found and self.domain == sympy.true:
             return form
         return sympy.Piecewise(*found, *pieces(form, self.domain))
@@ -117,6 +119,12 @@ class Forms:
     def _why(self) -> str:
         reasons = dict.fromkeys(str(error) for error in self.refused.values() if str(error))
         return f": {'; '.join(reasons)}" if reasons else ""
+
+
+def _is_same(form: sympy.Expr, other: sympy.Expr) -> bool:
+    """Whether two polynomials are equal, or two maxima of polynomials."""
+    each, others = ({sympy.expand(e) for e in (x.args if isinstance(x, sympy.Max) else [x])} for x in (form, other))
+    return each == others
 
 
 def forms(build: Build, symbols: Sequence[sympy.Symbol], own: Sequence[sympy.Symbol], in_place: bool) -> Forms:
