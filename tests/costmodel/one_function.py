@@ -102,10 +102,12 @@ def parametrized(cases: Mapping[str, Case], modules: Mapping[str, Callable[[], n
 
 
 def _parameters(cases: Mapping[str, Case], modules: Mapping[str, Callable[[], nn.Module]]) -> Iterator[Any]:
-    for name, case in cases.items():
-        for layout in case.layouts.split():
-            if len(case.shape) in LAYOUTS[layout].ranks:
-                yield pytest.param(None, case, layout, id=f"{name}-{layout}")
+    """Each case in its first layout and in one of the others, in turn; the rest is slow."""
+    for i, (name, case) in enumerate(cases.items()):
+        layouts = [layout for layout in case.layouts.split() if len(case.shape) in LAYOUTS[layout].ranks]
+        for j, layout in enumerate(layouts):
+            slow = j > 0 and j - 1 != i % (len(layouts) - 1)
+            yield pytest.param(None, case, layout, id=f"{name}-{layout}", marks=[pytest.mark.slow] if slow else [])
     for name, make in modules.items():
         for layout in ("plain", "cl"):
             yield pytest.param(make, Case(make), layout, id=f"{name}-{layout}")
