@@ -1,5 +1,7 @@
 """What an answer costs: a command's start-up, a method's formulas, a million configurations; and one fvcore analysis.
 
+The same of a residual network of fifty layers, in numbers and in symbols.
+
 And how good predictions of time are: the model's beside those by FLOPs and by the O(·) table, on published figures.
 
 Run by `make bench`. It asserts nothing: times belong to a machine, not to a test.
@@ -17,9 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 from fvcore.nn import FlopCountAnalysis
+from torch import Tensor, nn
 
 from lipcost.cli.formatting import print_table
-from lipcost.costmodel import METHODS, QUANTITIES, evaluate, formula, predict
+from lipcost.costmodel import METHODS, QUANTITIES, cost, evaluate, formula, predict
 from lipcost.layers import LAYERS
 from lipcost.validate.compare.published import SOURCE, Predictor, published
 
@@ -47,6 +50,57 @@ def fvcore(method: str) -> float:
     return seconds(analysis.total)
 
 
+class Bottleneck(nn.Module):
+    """Three convolutions beside a skip connection."""
+
+    def __init__(self, c_in: int, width: int, stride: int) -> None:
+        super().__init__()
+        c_out = 4 * width
+
+        def convolution(*sizes: int, **how: int) -> nn.Sequential:
+            return nn.Sequential(nn.Conv2d(*sizes, bias=False, **how), nn.BatchNorm2d(sizes[1]))
+
+        self.body = nn.Sequential(
+            convolution(c_in, width, 1),
+            nn.ReLU(inplace=True),
+            convolution(width, width, 3, stride=stride, padding=1),
+            nn.ReLU(inplace=True),
+            convolution(width, c_out, 1),
+        )
+        self.skip = nn.Identity() if stride == 1 and c_in == c_out else convolution(c_in, c_out, 1, stride=stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Both, added."""
+        return torch.relu(self.body(x) + self.skip(x))
+
+
+def resnet50() -> nn.Module:
+    """He et al., 2016: (width, blocks, stride) of four stages."""
+    blocks, channels = [], 64
+    for width, count, first in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
+        for i in range(count):
+            blocks.append(Bottleneck(channels, width, first if i == 0 else 1))
+            channels = 4 * width
+    stem = nn.Sequential(
+        nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(True), nn.MaxPool2d(3, 2, 1)
+    )
+    return nn.Sequential(stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 1000))
+
+
+def of_a_network() -> list[list[str]]:
+    """Seconds for ResNet-50: in numbers, all formulas in b and s, a million pairs of these by the peak's."""
+    net, rng = resnet50(), np.random.default_rng(0)
+    pairs = {"b": rng.integers(1, 513, CONFIGURATIONS), "s": rng.integers(32, 513, CONFIGURATIONS)}
+    in_numbers = seconds(lambda: cost(net, (32, 3, 224, 224)).peak_bytes)
+    start = perf_counter()
+    formulas = cost(net, ("b", 3, "s", "s"))
+    for quantity in QUANTITIES:
+        formulas.quantity(quantity)
+    in_symbols = perf_counter() - start
+    at_once = seconds(lambda: formulas.evaluate("peak_bytes", **pairs))
+    return [["ResNet-50", *(f"{time:.2f}" for time in (in_numbers, in_symbols, at_once))]]
+
+
 def main() -> None:
     """Print the tables."""
     rng = np.random.default_rng(0)
@@ -67,6 +121,8 @@ def main() -> None:
     print()
     commands = (["predict", "soc", "-b", "256", "-s", "32", "-c", "64"], ["formula", "soc", "--quantity", quantity])
     print_table(["command", "ms"], [[f"lipcost {line[0]}", f"{1000 * command(*line):,.0f}"] for line in commands])
+    print()
+    print_table(["training", "numbers s", "all formulas s", f"peaks of {CONFIGURATIONS:.0e} (b, s) s"], of_a_network())
     print(f"\nTime per training step, against the epoch counts of {SOURCE}\n")
     columns = ["predictor", "fitted parameters", "median error %", "largest error %", "rank correlation"]
     print_table(columns, [_cells(predictor) for predictor in published().predictors])
