@@ -35,10 +35,10 @@ def compiled(expression: Any, symbols: Sequence[sympy.Symbol]) -> Callable[..., 
 def _maximum(candidates: Sequence[Any], symbols: Sequence[sympy.Symbol]) -> Callable[..., Any]:
     """Of polynomials all at once: what they have in common is computed once."""
     whole = [_in_integers(candidate) for candidate in candidates]
-    if all(number.is_Integer for candidate in whole for number in candidate.atoms(sympy.Rational)):
-        if not any(candidate.has(sympy.Piecewise, sympy.log) for candidate in whole):
-            at_once = _numpy(sympy.Tuple(*whole), symbols)
-            return lambda *values: reduce(np.maximum, at_once(*values))
+    integers_alone = all(number.is_Integer for candidate in whole for number in candidate.atoms(sympy.Rational))
+    if integers_alone and not any(candidate.has(sympy.Piecewise, sympy.log) for candidate in whole):
+        at_once = _numpy(sympy.Tuple(*whole), symbols)
+        return lambda *values: reduce(np.maximum, at_once(*values))
     each = [compiled(candidate, symbols) for candidate in candidates]
     return lambda *values: reduce(np.maximum, (candidate(*values) for candidate in each))
 
