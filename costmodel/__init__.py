@@ -2,9 +2,9 @@
 
 ``METHODS`` names the methods, as the library computes them ("lot") and as published ("lot/published"); ``predict``
 gives numbers for one configuration; ``formula`` gives the expression in b, s, c, k and the iteration counts;
-``evaluate`` applies it to arrays; ``leading_order`` gives its O(·). ``predict_network`` gives numbers for a whole
-training step, on a ``Device`` also its time; ``plan``, ``max_batch``, ``largest_width`` and ``epochs_within`` answer
-what fits.
+``evaluate`` applies it to arrays; ``leading_order`` gives its O(·). ``cost`` gives all of that of any torch module,
+``predict_network`` numbers for a whole training step, on a ``Device`` also its time; ``plan``, ``max_batch``,
+``largest_width`` and ``epochs_within`` answer what fits.
 """
 
 from __future__ import annotations
