@@ -58,9 +58,11 @@ class BackwardCall(LayerCall):
     """``module(x).backward(g)``: torch's counters do not take torch.autograd.grad of leaves."""
 
     def backward(self, y: Tensor) -> None:
-        y.backward(self.gradient)  # type: ignore[no-untyped-call]
+        """Into the tensors' own gradients."""
+        y.backward(self.gradient)
 
     def reset(self) -> None:
+        """Remove that of x too."""
         super().reset()
         self.x.grad = None
 

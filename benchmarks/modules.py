@@ -43,14 +43,14 @@ class Subject:
         return self.build().train()
 
 
-def conv(c_in: int, c_out: int, k: int, **options: int) -> nn.Module:
+def conv(c_in: int, c_out: int, k: int, groups: int = 1) -> nn.Module:
     """A convolution without bias that keeps the image's size."""
-    return nn.Conv2d(c_in, c_out, k, padding=k // 2, bias=False, **options)
+    return nn.Conv2d(c_in, c_out, k, padding=k // 2, groups=groups, bias=False)
 
 
-def conv_block(c: int, k: int = 3, c_in: int | None = None, **options: int) -> nn.Sequential:
+def conv_block(c: int, k: int = 3, c_in: int | None = None, groups: int = 1) -> nn.Sequential:
     """Convolution, batch norm, ReLU."""
-    return nn.Sequential(conv(c_in or c, c, k, **options), nn.BatchNorm2d(c), nn.ReLU())
+    return nn.Sequential(conv(c_in or c, c, k, groups), nn.BatchNorm2d(c), nn.ReLU())
 
 
 def perceptron(c: int, hidden: int) -> nn.Sequential:

@@ -208,7 +208,7 @@ def _of_onnx(subject: Subject, sizes: Sizes, axes: Any) -> Answer:
     module, x = subject.module(), example(subject, sizes)
     with _quiet():
         program = torch.onnx.export(module, (x,), dynamo=True, dynamic_shapes=axes, optimize=False, verbose=False)
-        macs = ModelInfo(program.model_proto).macs  # type: ignore[union-attr]
+        macs = ModelInfo(program.model_proto).macs
     return Answer({"forward": _read(macs) if axes else macs})
 
 
@@ -264,7 +264,7 @@ TOOLS = (
         "fvcore",
         (),
         1,
-        '"one fused multiply-add as one flop" (docstring of FlopCountAnalysis); normalisations left aside here',
+        '"one fused multiply-add as one flop" (docstring of FlopCountAnalysis); normalisations left aside',
         traced,
     ),
     Tool(
@@ -272,7 +272,7 @@ TOOLS = (
         "torchinfo",
         ("torchinfo",),
         1,
-        "mult-adds of the forward; estimated total size (torchinfo/model_statistics.py); normalisations left aside here",
+        "mult-adds of the forward, estimated total size (torchinfo/model_statistics.py); normalisations left aside",
         summarised,
     ),
     Tool(
