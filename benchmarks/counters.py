@@ -174,8 +174,10 @@ def show(subjects: Sequence[Subject], tools: Sequence[Tool]) -> None:
     print_table(["module", *(f"{tool.name} {figure}" for tool, figure in columns)], rows)
     print("\nTime from the module's class to the figures, over lipcost's: median (least to most)\n")
     print_table(["tool", "numbers", "symbols"], [[t.name, _ratios(t, numbers), _ratios(t, symbols)] for t in there])
-    print("\nRefusals, and operators that a tool says it left out\n")
-    for line in dict.fromkeys([*_words(numbers, "in numbers"), *_words(symbols, "in symbols")]):
+    words = [*_words(numbers, "in numbers"), *_words(symbols, "in symbols")]
+    if words:
+        print("\nRefusals, and operators that a tool says it left out\n")
+    for line in words:
         print(f"- {line}")
 
 

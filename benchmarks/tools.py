@@ -208,6 +208,7 @@ def _of_onnx(subject: Subject, sizes: Sizes, axes: Any) -> Answer:
     module, x = subject.module(), example(subject, sizes)
     with _quiet():
         program = torch.onnx.export(module, (x,), dynamo=True, dynamic_shapes=axes, optimize=False, verbose=False)
+        assert program is not None
         macs = ModelInfo(program.model_proto).macs
     return Answer({"forward": _read(macs) if axes else macs})
 
