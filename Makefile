@@ -31,6 +31,7 @@ types: .venv/installed ## Static types
 
 bench: .venv/installed ## What predictions and layers cost, beside others; REFERENCE=path of the reference implementation
 	$(BIN)/python -m benchmarks.predictions
+	$(BIN)/python -m benchmarks.counters
 	$(BIN)/python -m benchmarks.layers $(if $(REFERENCE),--reference $(REFERENCE))
 
 soundness: .venv/installed ## Whether the layers are 1-Lipschitz, for degenerate weights too; REFERENCE as above

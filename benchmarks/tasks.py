@@ -162,8 +162,8 @@ class Networks:
 
     def training(self, peer: Peer) -> Call:
         """Forward, margin cross-entropy, backward, SGD with momentum."""
-        foreach = self.device == "cuda"  # as torch chooses
-        return TrainingStep(self.build(peer), self.images(), self.labels(), foreach=foreach)
+        form = "foreach" if self.device == "cuda" else "single"  # as torch chooses
+        return TrainingStep(self.build(peer), self.images(), self.labels(), form=form)
 
     def cached(self, peer: Peer) -> Call:
         """Forward in eval mode."""
