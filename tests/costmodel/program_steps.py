@@ -24,7 +24,7 @@ ACTIVATIONS = (
 BINARY = "add sub mul div pow maximum minimum atan2 fmod remainder hypot fmax fmin copysign logaddexp xlogy".split()
 IN_PLACE = "relu_ exp_ sin_ tanh_ sigmoid_ neg_ sqrt_ abs_ reciprocal_ square_ zero_ round_ cos_ log1p_ erf_".split()
 OPERATORS = ("+", "-", "*", "/", "**")
-REDUCTIONS = "sum mean amax amin prod logsumexp var std norm argmax nansum count_nonzero nanmean".split()
+REDUCTIONS = "sum mean amax amin logsumexp var std norm argmax nansum count_nonzero nanmean".split()
 COMPLEX = "exp sin conj abs real imag angle square reciprocal neg sqrt sgn resolve_conj".split()
 LOSSES = "mse_loss l1_loss smooth_l1_loss huber_loss kl_div binary_cross_entropy_with_logits soft_margin_loss".split()
 INFINITY, FROBENIUS = "float('inf')", "'fro'"
@@ -214,10 +214,10 @@ PRODUCTS = of_rank(
     lambda d, a: f"{a}.mT @ {a}",
     lambda d, a: f"torch.matmul({a}, {d.tensor()})",
     lambda d, a: f"torch.matmul({a}, {d.tensor(lambda t: t.ndim > 0)}.mT)",
-    lambda d, a: f"torch.inner({a}, {d.tensor(lambda t: t.shape[-1:] == a.shape[-1:])})",
+    lambda d, a: f"torch.inner({a}.contiguous(), {d.tensor(lambda t: t.shape[-1:] == a.shape[-1:])}.contiguous())",
     lambda d, a: f"torch.einsum('...i,ji->...j', {a}, {d.parameter(d.int(2, 4), a.shape[-1])})",
     lambda d, a: f"torch.einsum('...ij,...kj->...ik', {a}, {d.like(a)})",
-    lambda d, a: f"torch.tensordot({a}, {d.like(a)}, {d.int(1, 2)})",
+    lambda d, a: f"torch.tensordot({a}.contiguous(), {d.like(a)}, 1)",
     lambda d, a: f"torch.bilinear({a}, {d.like(a)}, {d.parameter(3, a.shape[-1], a.shape[-1])}, None)",
 )
 PRODUCTS += of_signals(
@@ -236,7 +236,6 @@ PRODUCTS += of_rows(
     lambda d, a: f"torch.linalg.multi_dot(({a}, {a}.T, {d.like(a)}))",
     lambda d, a: f"torch.kron({a}[:2], {d.parameter(2, 2)})",
     lambda d, a: f"torch.einsum('ij,ik->jk', {a}, {d.like(a)})",
-    lambda d, a: f"torch.cdist({a}, {d.like(a)}, p={d.one(1.0, 2.0)})",
 )
 CONVOLUTIONS = of_images(
     lambda d, a: f"F.conv2d({a}, {d.parameter(d.int(1, 5), a.shape[1], k := d.int(1, 3), k)}, padding={d.int(0, 2)})",
@@ -309,13 +308,13 @@ OVER = of_rank(
     *[lambda d, a: f"{a}.{d.one(*REDUCTIONS)}({d.axis(a)})"] * 2,
     *[lambda d, a: f"{a}.{d.one('sum', 'mean', 'var', 'amax', 'logsumexp')}({d.axes(a)}, keepdim={d.one(True, False)})"]
     * 2,
-    lambda d, a: f"{a}.{d.one('sum', 'mean', 'max', 'min', 'prod', 'std', 'var', 'norm', 'median')}()",
+    lambda d, a: f"{a}.{d.one('sum', 'mean', 'max', 'min', 'std', 'var', 'norm', 'median')}()",
     lambda d, a: f"{a}.{d.one('max', 'min', 'median', 'mode', 'cummax', 'cummin', 'sort')}({d.axis(a)})",
     lambda d, a: f"torch.{d.one('var_mean', 'std_mean', 'aminmax')}({a}, dim={d.axis(a)})",
     lambda d, a: f"torch.linalg.vector_norm({a}, {d.one(1, 2, 3, INFINITY, 0)}, {d.axis(a)})",
     lambda d, a: f"torch.linalg.matrix_norm({a}, {d.one(FROBENIUS, 1, INFINITY)})",
     lambda d, a: f"{a}.norm(p={d.one(1, 2, 3)}, dim={d.axis(a)}, keepdim=True)",
-    lambda d, a: f"torch.{d.one('cumsum', 'cumprod', 'logcumsumexp')}({a}, {d.axis(a)})",
+    lambda d, a: f"torch.{d.one('cumsum', 'logcumsumexp')}({a}, {d.axis(a)})",
     lambda d, a: f"torch.diff({a}, dim={d.axis(a)})",
     lambda d, a: f"torch.trapezoid({a}, dim={d.axis(a)})",
     lambda d, a: f"{a}.topk({d.int(1, 2)}, {d.axis(a)})",
