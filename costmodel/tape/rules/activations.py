@@ -125,7 +125,7 @@ def tanhshrink(x: Tensor) -> Tensor:
 @rule("torch.prelu", "Tensor.prelu")
 def prelu(x: Tensor, weight: Tensor) -> Tensor:
     """x (b, c, …) with one slope for each channel, or one for all."""
-    slopes = reshape(weight, (1, weight.elements, *(1,) * (x.rank - 2)) if x.rank > 1 else (weight.elements,))
+    slopes = reshape(weight, (1, weight.elements, *(1,) * (x.rank - 2)) if x.rank > 1 else (1,) * x.rank)
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor]:
         gradients = [g.new(saved[0].sizes), g.new(saved[0].sizes)]

@@ -23,7 +23,7 @@ from .kernels import broadcast, promoted
 from .linalg import bmm, dot, inv, matmul, mm
 from .pointwise import add, mul
 from .reductions import sum as sum_over
-from .views import conj, diagonal, movedim, permute, reshape, unsqueeze, view
+from .views import conj, diagonal, movedim, permute, reshape, squeeze, unsqueeze, view
 
 
 @rule("torch.einsum", "torch.functional.einsum")
@@ -179,9 +179,18 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: None = None) -> Tensor:
             inner = inner * a.sizes[i]
     rows, columns = [i for i in range(a.rank) if i not in of_a], [j for j in range(b.rank) if j not in of_b]
     sizes = [*(a.sizes[i] for i in rows), *(b.sizes[j] for j in columns)]
-    left = reshape(permute(a, [*rows, *of_a]), (prod(a.sizes[i] for i in rows), inner))
-    right = reshape(permute(b, [*of_b, *columns]), (inner, prod(b.sizes[j] for j in columns)))
-    return reshape(mm(left, right), sizes)
+    left, right = permute(a, [*rows, *of_a]), permute(b, [*of_b, *columns])
+    height, width = prod(a.sizes[i] for i in rows), prod(b.sizes[j] for j in columns)
+    if not a.tape.holds(height * width > 1):
+        return reshape(_of_one_number(left, right, inner), sizes)
+    return reshape(mm(reshape(left, (height, inner)), reshape(right, (inner, width))), sizes)
+
+
+def _of_one_number(left: Tensor, right: Tensor, inner: Size) -> Tensor:
+    """A contraction to one number: a dot product, unless an operand lies otherwise than it is read."""
+    if left.is_plain and right.is_plain:
+        return dot(reshape(left, (inner,)), reshape(right, (inner,)))
+    return sum_over(mul(squeeze(left), squeeze(right)))
 
 
 @rule("torch.inner", "Tensor.inner")

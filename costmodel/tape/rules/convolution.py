@@ -262,8 +262,9 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
     *lead, c, h, w = input.sizes
     kernel = _each(kernel_size, 2)
     patches = _positions((h, w), kernel, dilation, padding, stride)
-    out = moved("im2col", [input], (*lead, c * prod(kernel), patches))
     before = input.sizes
+    out = _resized(input, (*lead, c * prod(kernel), patches))
+    input.tape.kernel("im2col", "pointwise", [input, out], flops=0)
     attach([out], [input], [], lambda _, g: [_summed(g, before)])
     return out
 
@@ -292,9 +293,14 @@ def _positions(sides: Sides, kernel: Sides, dilation: Any, padding: Any, stride:
 
 
 def _summed(columns: Tensor, sizes: Shape) -> Tensor:
-    """Images out of columns; torch resizes a tensor like the columns to them, so that its memory never gets smaller."""
-    tape, dtype = columns.tape, columns.dtype
-    larger = columns.sizes if tape.holds(columns.elements > prod(sizes)) else sizes
-    out = Tensor(tape, sizes, dtype, tape.allocate(tape.nbytes(larger, dtype.itemsize)))
+    """Images out of columns."""
+    out = _resized(columns, sizes)
     columns.tape.kernel("col2im", "pointwise", [columns, out], flops=columns.elements)
     return out
+
+
+def _resized(x: Tensor, sizes: Shape) -> Tensor:
+    """A new tensor that was like x before it got its own sizes, so that its memory is not smaller."""
+    tape, dtype = x.tape, x.dtype
+    larger = x.sizes if tape.holds(x.elements > prod(sizes)) else sizes
+    return Tensor(tape, sizes, dtype, tape.allocate(tape.nbytes(larger, dtype.itemsize)))

@@ -37,7 +37,7 @@ def gather(x: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> 
         raise refused("gather with a sparse gradient")
     before = x.sizes
     out = moved("gather", [x.resolved(), index], index.sizes)
-    attach([out], [x], [index], lambda saved, g: [_zeros_with(g, before, "scatter_add", saved[0])])
+    attach([out], [x], [x, index], lambda saved, g: [_zeros_with(g, before, "scatter_add", saved[1])])
     return out
 
 

@@ -99,14 +99,21 @@ def _length(x: Tensor, axis: int, part: slice) -> tuple[Size | None, int]:
         length = max(length, 0)
     if step != 1:
         return -(-length // step) if isinstance(length, int) else _ceiling(length, step), step
-    return (None if length is size or length == size else length), 1
+    whole = length is size or length == size
+    return (None if whole and not (part.start and _is_negative(part.start)) else length), 1  # torch tells by the numbers
 
 
 def _bound(given: Any, default: Size, size: Size) -> Size:
     if given is None:
         return default
-    negative = given < 0 if isinstance(given, int) else given.is_negative
-    return given + size if negative else given
+    if not _is_negative(given):
+        return given
+    counted = given + size
+    return max(counted, 0) if isinstance(counted, int) else counted
+
+
+def _is_negative(given: Size) -> Any:
+    return given < 0 if isinstance(given, int) else given.is_negative
 
 
 def _ceiling(length: Any, step: Any) -> Any:

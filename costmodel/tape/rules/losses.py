@@ -345,12 +345,16 @@ def cross_entropy(
     ignored = eq(target, ignore_index)
     masked_fill_(smooth, ignored, 0.0)
     if reduction == "mean":
-        used = bitwise_not(ignored)
-        total = expressed(lambda smooth, used: used.sum().by(_quotient, smooth), smooth, used)
+        total = _mean_of_others(smooth, ignored)
     else:
         total = reduced_by(reduction, smooth)
     scaled = mul(total, label_smoothing)
     return add(mul(loss, 1 - label_smoothing), scaled)
+
+
+def _mean_of_others(smooth: Tensor, ignored: Tensor) -> Tensor:
+    used = bitwise_not(ignored)
+    return expressed(lambda smooth, used: used.sum().by(_quotient, smooth), smooth, used)
 
 
 def _quotient(number: Tensor, loss: Tensor) -> Tensor:

@@ -462,5 +462,5 @@ def view_as_real(x: Tensor) -> Tensor:
     strides = None if x._strides is None else (*(2 * stride for stride in x.strides), 1)
     out = x.view_of((*x.sizes, 2), strides, real_of(x.dtype))
     dtype = x.dtype
-    attach([out], [x], [], lambda _, g: [g.view_of(g.sizes[:-1], None, dtype)])
+    attach([out], [x], [], lambda _, g: [contiguous(g).view_of(g.sizes[:-1], None, dtype)])
     return out
