@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -50,15 +50,17 @@ class Forms:
     @property
     def domain(self) -> Any:
         """The condition that sizes meet where the module takes them."""
-        ways = (sympy.And(*(c if answer else sympy.Not(c) for c, answer in self._last(way))) for way in self.refused)
-        return sympy.And(self.own, *(sympy.Not(way) for way in ways))
+        ways = (sympy.And(*(c if answer else sympy.Not(c) for c, answer in self._few(way))) for way in self.refused)
+        return sympy.And(self.own, *_strictest([sympy.Not(way) for way in ways]))
 
-    def _last(self, way: Path) -> Path:
-        """The last conditions of a refused way, as few as lead to refused sizes alone."""
-        for start in reversed(range(len(way))):
-            if not self.samples.where(way[start:]).any():
-                return way[start:]
-        return way
+    def _few(self, way: Path) -> Path:
+        """The conditions of a refused way without those that it needs not to lead to refused sizes alone."""
+        kept = way
+        for each in way:
+            fewer = tuple(other for other in kept if other is not each)
+            if fewer and not self.samples.where(fewer).any():
+                kept = fewer
+        return kept
 
     def quantity(self, name: str, part: str | None = None, cls: str | None = None) -> sympy.Expr:
         """One of QUANTITIES, or the FLOPs of a class; of a part, or all."""
@@ -110,6 +112,17 @@ class Forms:
     def _why(self) -> str:
         reasons = dict.fromkeys(str(error) for error in self.refused.values() if str(error))
         return f": {'; '.join(reasons)}" if reasons else ""
+
+
+def _strictest(conditions: list[Any]) -> list[Any]:
+    """Conditions without each x > n beside which there is an x > n + m."""
+    least: dict[Any, Any] = {}
+    for each in conditions:
+        if isinstance(each, sympy.StrictGreaterThan):
+            least[each.lhs] = max(each.rhs, least.get(each.lhs, each.rhs))
+    return [
+        each for each in conditions if not isinstance(each, sympy.StrictGreaterThan) or each.rhs == least[each.lhs]
+    ]
 
 
 def forms(build: Build, symbols: Sequence[sympy.Symbol], own: Sequence[sympy.Symbol], in_place: bool) -> Forms:
@@ -199,7 +212,9 @@ def _explored(program: Program, symbols: list[sympy.Symbol], in_place: bool) -> 
         def hint(size: Any) -> int:  # of an axis with one entry the stride does not matter: a branch
             return int(size.xreplace(primes)) if decide(size > 1) else 1
 
-        return record_call(program, Tape(in_place, decide, hint))[0]
+        ones = {symbol: 1 for symbol in symbols if not decide(symbol > 1)}  # which broadcast, and need no copies
+        sizes = tuple(ones.get(size, size) for size in program.sizes)
+        return record_call(replace(program, sizes=sizes), Tape(in_place, decide, hint))[0]
 
     samples = Samples(symbols)
     if not symbols:

@@ -138,7 +138,7 @@ def _convolved_sizes(x: Tensor, weight: Tensor, geometry: Geometry) -> Shape:
         fit(x.sizes[1], weight.sizes[1] * groups, "channels of a convolution's input and kernel")
         sides = tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, s, p, d, k, _ in each)
         channels = weight.sizes[0]
-    if any(isinstance(side, int) and side < 1 for side in sides):
+    if not all(x.tape.holds(side >= 1) for side in sides):
         raise Mismatch(f"a kernel of {kernel} is larger than the padded image {x.sizes[2:]}")
     return (x.sizes[0], channels, *sides)
 

@@ -9,7 +9,7 @@ import torch
 from .. import layout
 from ..errors import Mismatch, refused
 from ..graph import attach
-from ..sizes import multiple
+from ..sizes import divides, multiple
 from ..table import rule
 from ..tape import Size
 from ..tensor import Tensor
@@ -115,7 +115,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     *lead, c, h, w = before = input.sizes
     n = downscale_factor
     for side in (h, w):
-        if isinstance(side, int) and side % n:
+        if not divides(n, side):
             raise ValueError(f"pixel_unshuffle by {n} takes images whose sides are multiples of it, got {h}x{w}")
     out = _shuffled("pixel_unshuffle", input, (*lead, c * n**2, h // n, w // n))
     attach([out], [input], [], lambda _, g: [_shuffled("pixel_shuffle", g, before)])
