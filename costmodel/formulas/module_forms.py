@@ -16,6 +16,7 @@ from ..tape.recording import Recording
 from ..tape.run import prompt_frees
 from .asymptotics import leading_terms
 from .atoms import Atoms
+from .knowledge import Knowledge, Learnt
 from .cases import REFUSALS, Outcome, Path, Ranges, explore, join, pieces
 from .own_sizes import STEPS, NotAlike, along, check, further, numbers, smaller
 from .peak import peak_candidates
@@ -210,11 +211,17 @@ def _explored(program: Program, symbols: list[sympy.Symbol], in_place: bool) -> 
 
     def run(decide: Callable[[Any], bool]) -> Recording:
         def hint(size: Any) -> int:  # of an axis with one entry the stride does not matter: a branch
-            return int(size.xreplace(primes)) if decide(size > 1) else 1
+            return int(size.xreplace(primes)) if known(size > 1) else 1
 
-        ones = {symbol: 1 for symbol in symbols if not decide(symbol > 1)}  # which broadcast, and need no copies
-        sizes = tuple(ones.get(size, size) for size in program.sizes)
-        return record_call(replace(program, sizes=sizes), Tape(in_place, decide, hint))[0]
+        known = Knowledge(decide)
+        while True:
+            try:
+                for symbol in symbols:  # of one entry, axes broadcast and need no copies
+                    known(known.put(symbol) > 1)
+                sizes = tuple(map(known.put, program.sizes))
+                return record_call(replace(program, sizes=sizes), Tape(in_place, known, hint))[0]
+            except Learnt:
+                continue
 
     samples = Samples(symbols)
     if not symbols:

@@ -14,14 +14,19 @@ if TYPE_CHECKING:
 
 def fit(a: Size, b: Size, what: str) -> None:
     """Raise Mismatch if two sizes differ; whether symbolic ones do is a branch, which the tape decides."""
-    if same(a, b):
-        return
-    if not (isinstance(a, int) and isinstance(b, int)):
-        import sympy  # noqa: PLC0415
+    if not equal(a, b):
+        raise Mismatch(f"{what}: {a} does not fit {b}")
 
-        if active().holds(sympy.Eq(a, b)):
-            return
-    raise Mismatch(f"{what}: {a} does not fit {b}")
+
+def equal(a: Size, b: Size) -> bool:
+    """Whether two sizes are equal; of symbolic ones the tape decides."""
+    if same(a, b):
+        return True
+    if isinstance(a, int) and isinstance(b, int):
+        return False
+    import sympy  # noqa: PLC0415
+
+    return active().holds(sympy.Eq(a, b))
 
 
 def multiple(size: Size, of: Size, what: str) -> None:
@@ -36,7 +41,8 @@ def divides(part: Size, size: Size) -> bool:
         return size % part == 0
     import sympy  # noqa: PLC0415
 
-    return active().holds(sympy.Eq(sympy.Mod(size, part), 0))
+    ratio = quotient(size, part)
+    return bool(ratio.is_integer) or active().holds(sympy.Eq(sympy.Mod(size, part), 0))
 
 
 def inside(index: Size, size: Size) -> None:

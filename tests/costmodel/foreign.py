@@ -710,12 +710,12 @@ FOREIGN: dict[str, Foreign] = {
     ),
     "attention": Foreign(lambda: SelfAttention(8, 2), TOKENS, SEQUENCE),
     "fused causal attention": Foreign(lambda: FusedAttention(8, 2), TOKENS, SEQUENCE),
-    "nn.MultiheadAttention": Foreign(lambda: nn.TransformerEncoderLayer(8, 2, 12, batch_first=True), TOKENS),
+    "nn.MultiheadAttention": Foreign(lambda: nn.TransformerEncoderLayer(8, 2, 12, batch_first=True), TOKENS, SEQUENCE),
     "ViT block": Foreign(lambda: ViTBlock(8, 2), TOKENS, SEQUENCE),
     "ViT": Foreign(lambda: ViT(8, 4, 8, 5), IMAGE, ("b", 3, 8, 8), classes=True),
     "MLP-mixer": Foreign(lambda: MixerBlock(5, 8), TOKENS, ("b", 5, 8)),
     "FFT mixer": Foreign(lambda: FNetBlock(8), TOKENS, SEQUENCE),
-    "Fourier layer": Foreign(lambda: SpectralConv(3, 3), IMAGE),
+    "Fourier layer": Foreign(lambda: SpectralConv(3, 3), IMAGE, SQUARE),
     "global filter": Foreign(lambda: GFNet(8, 3), IMAGE, ("b", 3, 8, 8)),
     "spectral-normalised": Foreign(
         lambda: nn.Sequential(
@@ -735,15 +735,15 @@ FOREIGN: dict[str, Foreign] = {
         (2, 3, 2, 2), ("b", 3, 2, 2), classes=True,
     ),
     "orthogonal by Cayley": Foreign(
-        lambda: nn.Sequential(orthogonal(nn.Linear(8, 8), orthogonal_map="cayley"), nn.Tanh()), TOKENS
+        lambda: nn.Sequential(orthogonal(nn.Linear(8, 8), orthogonal_map="cayley"), nn.Tanh()), TOKENS, SEQUENCE
     ),
     "orthogonal by Householder": Foreign(
-        lambda: nn.Sequential(orthogonal(nn.Linear(8, 6), orthogonal_map="householder"), nn.Tanh()), TOKENS
+        lambda: nn.Sequential(orthogonal(nn.Linear(8, 6), orthogonal_map="householder"), nn.Tanh()), TOKENS, SEQUENCE
     ),
     "symmetric": Foreign(lambda: _symmetric(8), TOKENS, SEQUENCE),
     "LSTM by hand": Foreign(lambda: LSTMByHand(8, 6), TOKENS, ("b", 5, 8), classes=True),
     "nn.LSTM": Foreign(lambda: _Last(nn.LSTM(8, 6, batch_first=True)), TOKENS),
-    "nn.GRU": Foreign(lambda: _Last(nn.GRU(8, 6, batch_first=True, bidirectional=True)), TOKENS),
+    "nn.GRU": Foreign(lambda: _Last(nn.GRU(8, 6, batch_first=True, bidirectional=True)), TOKENS, ("b", 5, 8)),
     "own autograd Function": Foreign(lambda: EfficientSwish(4), IMAGE, SQUARE),
     "binary convolution": Foreign(lambda: BinaryConv(3, 4, 3, 1, 1), IMAGE, SQUARE),
     "GAN step": Foreign(lambda: GANStep(6, 3), (3, 6), ("b", 6)),
@@ -771,3 +771,6 @@ class _Last(nn.Module):
         """Outputs at every place."""
         y: Tensor = self.layer(x)[0]
         return y
+
+# In which modes a module is refused, and what the error names.
+REFUSED = {"nn.LSTM": ("train", "LSTM")}
