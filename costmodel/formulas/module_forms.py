@@ -23,7 +23,8 @@ from .peak import peak_candidates
 from .samples import FAR, Samples
 from .vectorised import compiled
 
-PRIMES = (100003, 200003, 300007, 400009, 500009, 600011)  # hints: what no sizes of a program have in common
+# Hints: primes, which no sizes of a program have in common, times what many a size is divided by.
+PRIMES = tuple(720720 * prime for prime in (100003, 200003, 300007, 400009, 500009, 600011))
 Build = Callable[[Mapping[Any, int]], Program]  # the module and its input, at numbers for its own sizes
 
 
@@ -116,14 +117,18 @@ class Forms:
 
 
 def _strictest(conditions: list[Any]) -> list[Any]:
-    """Conditions without each x > n beside which there is an x > n + m."""
+    """Conditions without those that an x > n among them implies."""
     least: dict[Any, Any] = {}
     for each in conditions:
         if isinstance(each, sympy.StrictGreaterThan):
             least[each.lhs] = max(each.rhs, least.get(each.lhs, each.rhs))
-    return [
-        each for each in conditions if not isinstance(each, sympy.StrictGreaterThan) or each.rhs == least[each.lhs]
-    ]
+
+    def implied(each: Any) -> bool:
+        if isinstance(each, sympy.StrictGreaterThan):
+            return bool(each.rhs < least[each.lhs])
+        return isinstance(each, sympy.Ne) and bool(each.rhs <= least.get(each.lhs, -sympy.oo))
+
+    return [each for each in conditions if not implied(each)]
 
 
 def forms(build: Build, symbols: Sequence[sympy.Symbol], own: Sequence[sympy.Symbol], in_place: bool) -> Forms:

@@ -15,7 +15,7 @@ from .. import layout
 from ..errors import Mismatch, refused
 from ..graph import attach
 from ..sizes import fit, halved, multiple, quotient
-from ..table import rule
+from ..table import active, rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
 from .kernels import alike, moved
@@ -262,7 +262,8 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
     *lead, c, h, w = input.sizes
     kernel = _each(kernel_size, 2)
     patches = _positions((h, w), kernel, dilation, padding, stride)
-    out = moved("im2col", [input], (*lead, c * prod(kernel), patches))
+    out = _resized(input, (*lead, c * prod(kernel), patches))
+    input.tape.kernel("im2col", "pointwise", [input, out], flops=0)
     before = input.sizes
     attach([out], [input], [], lambda _, g: [_summed(g, before)])
     return out
@@ -281,20 +282,33 @@ def fold(
     multiple(rows, prod(kernel), "rows of patches")
     out = _summed(input, (*lead, quotient(rows, prod(kernel)), *sides))
     before = input.sizes
-    attach([out], [input], [], lambda _, g: [moved("im2col", [g], before)])
+
+    def backward(_: object, g: Tensor) -> list[Tensor]:
+        gradient = _resized(g, before)
+        g.tape.kernel("im2col", "pointwise", [g, gradient], flops=0)
+        return [gradient]
+
+    attach([out], [input], [], backward)
     return out
 
 
 def _positions(sides: Sides, kernel: Sides, dilation: Any, padding: Any, stride: Any) -> Size:
     """How many patches an image has."""
     each = zip(sides, kernel, _each(dilation, 2), _each(padding, 2), _each(stride, 2), strict=True)
-    return prod((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, d, p, s in each)
+    counts = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, d, p, s in each]
+    if not all(active().holds(count >= 1) for count in counts):
+        raise Mismatch(f"patches of {kernel} of an image of {sides}")
+    return prod(counts)
 
 
 def _summed(columns: Tensor, sizes: Shape) -> Tensor:
-    """Images out of columns; torch resizes a tensor like the columns to them, so that its memory never gets smaller."""
-    tape, dtype = columns.tape, columns.dtype
-    larger = columns.sizes if tape.holds(columns.elements > prod(sizes)) else sizes
-    out = Tensor(tape, sizes, dtype, tape.allocate(tape.nbytes(larger, dtype.itemsize)))
+    """Images out of columns."""
+    out = _resized(columns, sizes)
     columns.tape.kernel("col2im", "pointwise", [columns, out], flops=columns.elements)
     return out
+
+
+def _resized(x: Tensor, sizes: Shape) -> Tensor:
+    """What torch writes into: a tensor like x, resized, whose memory never gets smaller."""
+    larger = x.sizes if x.tape.holds(x.elements > prod(sizes)) else sizes
+    return Tensor(x.tape, sizes, x.dtype, x.tape.allocate(x.tape.nbytes(larger, x.dtype.itemsize)))

@@ -46,8 +46,9 @@ def _pooled_side(side: Size, kernel: Size, stride: Size, padding: Size, dilation
     span = side + 2 * padding - dilation * (kernel - 1) - 1
     if not ceil_mode:
         return span // stride + 1
-    count = -(-span // stride) + 1
-    return count - active().holds((count - 1) * stride >= side + padding)  # the last part must start inside
+    count = (span + stride - 1) // stride + 1
+    outside = active().holds((count - 1) * stride >= side + padding)  # the last part must start inside
+    return count - 1 if outside else count
 
 
 def _pooled(count: int, x: Tensor, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, dilation: Any = 1) -> Shape:
