@@ -208,7 +208,7 @@ def _canonical(condition: Any) -> tuple[Any, bool]:
         inner, positive = _canonical(condition.args[0])
         return inner, not positive
     if isinstance(condition, sympy.Eq | sympy.Ne):
-        constant, variables = _split(condition.lhs - condition.rhs)
+        constant, variables = _split(_whole(condition.lhs - condition.rhs))
         positive = isinstance(condition, sympy.Eq)
         if variables == 0:
             return constant == 0, positive
@@ -218,13 +218,19 @@ def _canonical(condition: Any) -> tuple[Any, bool]:
             return sympy.Gt(variables, 1), not positive
         return sympy.Eq(variables, -constant, evaluate=False), positive
     strict = isinstance(condition, sympy.StrictGreaterThan | sympy.StrictLessThan)
-    difference = condition.gts - condition.lts  # ≥ or > 0
+    difference = _whole(condition.gts - condition.lts)  # ≥ or > 0
     constant, variables = _split(difference if strict else difference + 1)
     if variables == 0:
         return constant > 0, True
     if constant == -1 and variables.is_Pow:  # xⁿ > 1 for a positive integer x
         variables = variables.base
     return sympy.Gt(variables, -constant, evaluate=False), True
+
+
+def _whole(difference: Any) -> Any:
+    """A multiple of a difference that is an integer: SymPy writes ⌊s/4⌋ ≥ 1 as s/4 ≥ 1."""
+    terms = sympy.expand(difference).as_coefficients_dict()
+    return difference * sympy.ilcm(1, 1, *(factor.q for factor in terms.values()))
 
 
 def _split(difference: Any) -> tuple[Any, Any]:

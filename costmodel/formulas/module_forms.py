@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,15 @@ from ..tape.recording import Recording
 from ..tape.run import prompt_frees
 from .asymptotics import leading_terms
 from .atoms import Atoms
+from .knowledge import Knowledge, Learnt
 from .cases import REFUSALS, Outcome, Path, Ranges, explore, join, pieces
 from .own_sizes import STEPS, NotAlike, along, check, further, numbers, smaller
 from .peak import peak_candidates
 from .samples import FAR, Samples
 from .vectorised import compiled
 
-PRIMES = (100003, 200003, 300007, 400009, 500009, 600011)  # hints: what no sizes of a program have in common
+# Hints: primes, which no sizes of a program have in common, times what many a size is divided by.
+PRIMES = tuple(720720 * prime for prime in (100003, 200003, 300007, 400009, 500009, 600011))
 Build = Callable[[Mapping[Any, int]], Program]  # the module and its input, at numbers for its own sizes
 
 
@@ -52,15 +54,17 @@ class Forms:
     @property
     def domain(self) -> Any:
         """The condition that sizes meet where the module takes them."""
-        ways = (sympy.And(*(c if answer else sympy.Not(c) for c, answer in self._last(way))) for way in self.refused)
-        return sympy.And(self.own, *(sympy.Not(way) for way in ways))
+        ways = (sympy.And(*(c if answer else sympy.Not(c) for c, answer in self._few(way))) for way in self.refused)
+        return sympy.And(self.own, *_strictest([sympy.Not(way) for way in ways]))
 
-    def _last(self, way: Path) -> Path:
-        """The last conditions of a refused way, as few as lead to refused sizes alone."""
-        for start in reversed(range(len(way))):
-            if not self.samples.where(way[start:]).any():
-                return way[start:]
-        return way
+    def _few(self, way: Path) -> Path:
+        """The conditions of a refused way without those that it needs not to lead to refused sizes alone."""
+        kept = way
+        for each in way:
+            fewer = tuple(other for other in kept if other is not each)
+            if fewer and not self.samples.where(fewer).any():
+                kept = fewer
+        return kept
 
     def quantity(self, name: str, part: str | None = None, cls: str | None = None) -> sympy.Expr:
         """One of QUANTITIES, or the FLOPs of a class; of a part, or all."""
@@ -125,6 +129,21 @@ def _is_same(form: sympy.Expr, other: sympy.Expr) -> bool:
     """Whether two polynomials are equal, or two maxima of polynomials."""
     each, others = ({sympy.expand(e) for e in (x.args if isinstance(x, sympy.Max) else [x])} for x in (form, other))
     return each == others
+
+
+def _strictest(conditions: list[Any]) -> list[Any]:
+    """Conditions without those that an x > n among them implies."""
+    least: dict[Any, Any] = {}
+    for each in conditions:
+        if isinstance(each, sympy.StrictGreaterThan):
+            least[each.lhs] = max(each.rhs, least.get(each.lhs, each.rhs))
+
+    def implied(each: Any) -> bool:
+        if isinstance(each, sympy.StrictGreaterThan):
+            return bool(each.rhs < least[each.lhs])
+        return isinstance(each, sympy.Ne) and bool(each.rhs <= least.get(each.lhs, -sympy.oo))
+
+    return [each for each in conditions if not implied(each)]
 
 
 def forms(build: Build, symbols: Sequence[sympy.Symbol], own: Sequence[sympy.Symbol], in_place: bool) -> Forms:
@@ -219,9 +238,17 @@ def _explored(program: Program, symbols: list[sympy.Symbol], in_place: bool) -> 
 
     def run(decide: Callable[[Any], bool]) -> Recording:
         def hint(size: Any) -> int:  # of an axis with one entry the stride does not matter: a branch
-            return int(size.xreplace(primes)) if decide(size > 1) else 1
+            return int(size.xreplace(primes)) if known(size > 1) else 1
 
-        return record_call(program, Tape(in_place, decide, hint))[0]
+        known = Knowledge(decide)
+        while True:
+            try:
+                for symbol in symbols:  # of one entry, axes broadcast and need no copies
+                    known(known.put(symbol) > 1)
+                sizes = tuple(map(known.put, program.sizes))
+                return record_call(replace(program, sizes=sizes), Tape(in_place, known, hint))[0]
+            except Learnt:
+                continue
 
     samples = Samples(symbols)
     if not symbols:

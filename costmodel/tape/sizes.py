@@ -14,25 +14,41 @@ if TYPE_CHECKING:
 
 def fit(a: Size, b: Size, what: str) -> None:
     """Raise Mismatch if two sizes differ; whether symbolic ones do is a branch, which the tape decides."""
+    if not equal(a, b):
+        raise Mismatch(f"{what}: {a} does not fit {b}")
+
+
+def equal(a: Size, b: Size) -> bool:
+    """Whether two sizes are equal; of symbolic ones the tape decides."""
     if same(a, b):
-        return
-    if not (isinstance(a, int) and isinstance(b, int)):
-        import sympy  # noqa: PLC0415
+        return True
+    if isinstance(a, int) and isinstance(b, int):
+        return False
+    import sympy  # noqa: PLC0415
 
-        if active().holds(sympy.Eq(a, b)):
-            return
-    raise Mismatch(f"{what}: {a} does not fit {b}")
+    return active().holds(sympy.Eq(a, b))
 
 
-def multiple(size: Size, of: int, what: str) -> None:
-    """Raise Mismatch where a number is no multiple of another."""
-    if isinstance(size, int) and size % of:
+def multiple(size: Size, of: Size, what: str) -> None:
+    """Raise Mismatch where a size is no multiple of another."""
+    if not divides(of, size):
         raise Mismatch(f"{what}: {size} is no multiple of {of}")
 
 
-def inside(index: Any, size: Size) -> None:
+def divides(part: Size, size: Size) -> bool:
+    """Whether a size is a multiple of another; of symbolic ones the tape decides."""
+    if isinstance(size, int) and isinstance(part, int):
+        return size % part == 0
+    import sympy  # noqa: PLC0415
+
+    ratio = quotient(size, part)
+    return bool(ratio.is_integer) or active().holds(sympy.Eq(sympy.Mod(size, part), 0))
+
+
+def inside(index: Size, size: Size) -> None:
     """Raise Mismatch where a number is no index of an axis of ``size`` entries."""
-    if isinstance(index, int) and isinstance(size, int) and not -size <= index < size:
+    holds = active().holds
+    if not holds(index < size) or not holds(-size <= index):
         raise Mismatch(f"an axis of {size} entries has none at {index}")
 
 

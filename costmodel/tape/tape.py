@@ -125,7 +125,7 @@ class Tape:
 
     def holds(self, condition: Any) -> bool:
         """Whether ``condition`` is true: every branch between sizes asks through here."""
-        return bool(condition) if self.decide is None else self.decide(condition)
+        return condition if condition is True or condition is False else self.decide(condition)  # type: ignore[misc]
 
     def hint(self, size: Size) -> int:
         """A number for a size: itself, or for a symbolic one a number that unequal sizes do not share."""

@@ -40,6 +40,7 @@ def einsum(*arguments: Any) -> Tensor:
     hidden = max((x.rank - len(own.replace("...", "")) for x, own in zip(operands, labels, strict=True)), default=0)
     named = [_named(own, x.rank, hidden) for x, own in zip(operands, labels, strict=True)]
     order, kept = _order(named, result if arrow else None, hidden)
+    _check_named(operands, named)
     path = _path(equation, operands)
     aligned = [_aligned(x, own, order) for x, own in zip(operands, named, strict=True)]
     if len(aligned) == 1:
@@ -75,6 +76,15 @@ def _named(own: str, rank: int, hidden: int) -> list[str]:
     if covered < 0 or (covered and not dots):
         raise Mismatch(f"einsum: {own!r} does not name {rank} axes")
     return [*before, *(str(i) for i in range(hidden - covered, hidden) if dots), *after]
+
+
+def _check_named(operands: Sequence[Tensor], named: Sequence[Sequence[str]]) -> None:
+    """Raise Mismatch where axes of one name have several sizes; those of one entry broadcast."""
+    known: dict[str, Size] = {}
+    for x, names in zip(operands, named, strict=True):
+        for axis, (name, size) in enumerate(zip(names, x.sizes, strict=True)):
+            if _long(x, axis):
+                fit(known.setdefault(name, size), size, f"axes {name!r} of einsum's operands")
 
 
 def _order(named: Sequence[Sequence[str]], result: str | None, hidden: int) -> tuple[list[str], int]:

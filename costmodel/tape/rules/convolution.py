@@ -15,7 +15,7 @@ from .. import layout
 from ..errors import Mismatch, refused
 from ..graph import attach
 from ..sizes import fit, halved, multiple, quotient
-from ..table import rule
+from ..table import active, rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
 from .kernels import alike, moved
@@ -138,7 +138,7 @@ def _convolved_sizes(x: Tensor, weight: Tensor, geometry: Geometry) -> Shape:
         fit(x.sizes[1], weight.sizes[1] * groups, "channels of a convolution's input and kernel")
         sides = tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, s, p, d, k, _ in each)
         channels = weight.sizes[0]
-    if any(isinstance(side, int) and side < 1 for side in sides):
+    if not all(x.tape.holds(side >= 1) for side in sides):
         raise Mismatch(f"a kernel of {kernel} is larger than the padded image {x.sizes[2:]}")
     return (x.sizes[0], channels, *sides)
 
@@ -282,14 +282,23 @@ def fold(
     multiple(rows, prod(kernel), "rows of patches")
     out = _summed(input, (*lead, quotient(rows, prod(kernel)), *sides))
     before = input.sizes
-    attach([out], [input], [], lambda _, g: [moved("im2col", [g], before)])
+
+    def backward(_: object, g: Tensor) -> list[Tensor]:
+        gradient = _resized(g, before)
+        g.tape.kernel("im2col", "pointwise", [g, gradient], flops=0)
+        return [gradient]
+
+    attach([out], [input], [], backward)
     return out
 
 
 def _positions(sides: Sides, kernel: Sides, dilation: Any, padding: Any, stride: Any) -> Size:
     """How many patches an image has."""
     each = zip(sides, kernel, _each(dilation, 2), _each(padding, 2), _each(stride, 2), strict=True)
-    return prod((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, d, p, s in each)
+    counts = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, d, p, s in each]
+    if not all(active().holds(count >= 1) for count in counts):
+        raise Mismatch(f"patches of {kernel} of an image of {sides}")
+    return prod(counts)
 
 
 def _summed(columns: Tensor, sizes: Shape) -> Tensor:
@@ -300,7 +309,6 @@ def _summed(columns: Tensor, sizes: Shape) -> Tensor:
 
 
 def _resized(x: Tensor, sizes: Shape) -> Tensor:
-    """A new tensor that was like x before it got its own sizes, so that its memory is not smaller."""
-    tape, dtype = x.tape, x.dtype
-    larger = x.sizes if tape.holds(x.elements > prod(sizes)) else sizes
-    return Tensor(tape, sizes, dtype, tape.allocate(tape.nbytes(larger, dtype.itemsize)))
+    """What torch writes into: a tensor like x, resized, whose memory never gets smaller."""
+    larger = x.sizes if x.tape.holds(x.elements > prod(sizes)) else sizes
+    return Tensor(x.tape, sizes, x.dtype, x.tape.allocate(x.tape.nbytes(larger, x.dtype.itemsize)))

@@ -9,6 +9,7 @@ import torch
 
 from .. import layout
 from ..graph import attach
+from ..errors import Mismatch
 from ..table import rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
@@ -186,6 +187,8 @@ def kthvalue(x: Tensor, k: Size, dim: int = -1, keepdim: bool = False) -> Chosen
 
 @rule("torch.topk", "Tensor.topk")
 def topk(x: Tensor, k: Size, dim: int = -1, largest: bool = True, sorted: bool = True) -> Chosen:
+    if not x.tape.holds(k <= (x.sizes[x.axis(dim)] if x.rank else 1)):
+        raise Mismatch(f"the {k} largest along axis {dim} of shape {x.sizes}")
     return _along("topk", x, dim, True, k)
 
 

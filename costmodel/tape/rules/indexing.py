@@ -90,36 +90,32 @@ def _axes_of(entry: Any) -> int:
 def _length(x: Tensor, axis: int, part: slice) -> tuple[Size | None, int]:
     """How many entries a slice takes, None for all of them as they are, and its step."""
     size, step = x.sizes[axis], 1 if part.step is None else part.step
-    start = _bound(part.start, 0, size)
-    stop = _bound(part.stop, size, size)
+    start = _bound(x, part.start, 0, size)
+    stop = _bound(x, part.stop, size, size)
     if part.stop is not None and stop is not size and not x.tape.holds(stop < size):
         stop = size
     length = stop - start
-    if isinstance(length, int):
-        length = max(length, 0)
+    if length is not size and not x.tape.holds(length >= 0):
+        length = 0
     if step != 1:
         return -(-length // step) if isinstance(length, int) else _ceiling(length, step), step
-    whole = length is size or length == size
-    return (None if whole and not (part.start and _is_negative(part.start)) else length), 1  # torch tells by the numbers
+    whole = part.start in (None, 0) and (length is size or length == size)  # torch hands such a slice no kernel
+    return (None if whole else length), 1
 
 
-def _bound(given: Any, default: Size, size: Size) -> Size:
+def _bound(x: Tensor, given: Any, default: Size, size: Size) -> Size:
     if given is None:
         return default
-    if not _is_negative(given):
+    negative = given < 0 if isinstance(given, int) else given.is_negative
+    if not negative:
         return given
-    counted = given + size
-    return max(counted, 0) if isinstance(counted, int) else counted
-
-
-def _is_negative(given: Size) -> Any:
-    return given < 0 if isinstance(given, int) else given.is_negative
+    return given + size if x.tape.holds(given + size > 0) else 0
 
 
 def _ceiling(length: Any, step: Any) -> Any:
     import sympy  # noqa: PLC0415
 
-    return -sympy.floor(-length / step)
+    return sympy.floor((length + step - 1) / step)
 
 
 # By tensors.

@@ -11,6 +11,7 @@ import torch
 from .. import layout
 from ..errors import Mismatch
 from ..sizes import fit, same
+from ..table import active
 from ..tape import DType, Shape, Size
 from ..tensor import Tensor
 
@@ -104,7 +105,10 @@ def broadcast(*shapes: Shape) -> Shape:
 def _common(sizes: Sequence[Size]) -> Size:
     first, *others = [size for size in sizes if size != 1] or [1]
     for other in others:
-        fit(first, other, "operands of a pointwise function")
+        if not same(first, other):  # one of them may be 1 on some way
+            for size in (first, other):
+                active().holds(size > 1)
+            fit(first, other, "operands of a pointwise function")
     return first
 
 

@@ -14,7 +14,7 @@ import torch
 from .. import layout
 from ..errors import Mismatch
 from ..graph import attach
-from ..sizes import fit, multiple
+from ..sizes import fit, multiple, quotient
 from ..table import rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
@@ -80,9 +80,9 @@ def _check(sizes: Shape, *parameters: Parameter) -> None:
             fit(have, want, "parameters of a normalisation")
 
 
-def _several(x: Tensor, channels: Size) -> None:
+def _several(x: Tensor, values: Size) -> None:
     """Raise Mismatch where each channel has one value, of which there is no variance."""
-    if x.elements == channels:
+    if values != 0 and not x.tape.holds(values > 1):
         raise Mismatch(f"a normalisation takes more than one value per channel, got shape {x.sizes}")
 
 
@@ -98,7 +98,7 @@ def batch_norm(
     dtype = next((each.dtype for each in (weight, bias, *running) if each is not None), x.dtype)
     statistics = [x.new(sizes, dtype) for _ in range(2)]
     if training:
-        _several(x, x.sizes[1])
+        _several(x, x.sizes[0] * prod(x.sizes[2:]))
         for each in running:
             each.memory.version += 1
     return _normalised("native_batch_norm", x, [weight, bias], running, statistics, [weight, *running])
@@ -168,7 +168,7 @@ def group_norm(
 ) -> Tensor:  # fmt: skip
     """x (b, c, …) over groups of channels: means and scales (b, g)."""
     multiple(x.sizes[1], num_groups, "channels of group_norm")
-    _several(x, num_groups)
+    _several(x, quotient(x.elements, num_groups))
     _check((x.sizes[1],), weight, bias)
     if image_strides(x, x.sizes) is None and not since(2, 14):
         x = contiguous(x)

@@ -9,7 +9,7 @@ import torch
 from .. import layout
 from ..errors import Mismatch, refused
 from ..graph import attach
-from ..sizes import multiple
+from ..sizes import divides, multiple
 from ..table import rule
 from ..tape import Size
 from ..tensor import Tensor
@@ -27,10 +27,14 @@ def pad(input: Tensor, pad: Sequence[Size], mode: str = "constant", value: float
     sides = len(pad) // 2
     if input.rank not in (sides + 1, sides + 2) or sides > 3:
         raise refused(f"padding mode {mode!r} of {len(pad)} widths and a tensor with {input.rank} axes")
+    if mode != "circular" and mode not in MIRRORING:
+        raise Mismatch(f"there is no padding mode {mode!r}")
+    for i, width in enumerate(pad):
+        side = input.sizes[-1 - i // 2]
+        if mode != "replicate" and not input.tape.holds(width < side if mode == "reflect" else width <= side):
+            raise Mismatch(f"{mode} padding by {width} of {side} entries")
     if mode == "circular":
         return _circular(input, pad)
-    if mode not in MIRRORING:
-        raise Mismatch(f"there is no padding mode {mode!r}")
     return _mirrored(f"{MIRRORING[mode]}{sides}d", input, pad)
 
 
@@ -39,6 +43,8 @@ def _grown(x: Tensor, widths: Sequence[Size]) -> tuple[Size, ...]:
     sizes = list(x.sizes)
     for i in range(len(widths) // 2):
         sizes[-1 - i] = sizes[-1 - i] + widths[2 * i] + widths[2 * i + 1]
+        if not x.tape.holds(sizes[-1 - i] >= 0):
+            raise Mismatch(f"padding by {tuple(widths)} leaves nothing of shape {x.sizes}")
     return tuple(sizes)
 
 
@@ -115,7 +121,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     *lead, c, h, w = before = input.sizes
     n = downscale_factor
     for side in (h, w):
-        if isinstance(side, int) and side % n:
+        if not divides(n, side):
             raise ValueError(f"pixel_unshuffle by {n} takes images whose sides are multiples of it, got {h}x{w}")
     out = _shuffled("pixel_unshuffle", input, (*lead, c * n**2, h // n, w // n))
     attach([out], [input], [], lambda _, g: [_shuffled("pixel_shuffle", g, before)])

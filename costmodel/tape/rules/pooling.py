@@ -12,7 +12,7 @@ from .. import layout
 from ..errors import Mismatch, refused
 from ..graph import attach
 from ..sizes import fit
-from ..table import rule
+from ..table import active, rule
 from ..tape import Shape, Size, Storage, pinned
 from ..tensor import Tensor
 from ..versions import since
@@ -46,10 +46,9 @@ def _pooled_side(side: Size, kernel: Size, stride: Size, padding: Size, dilation
     span = side + 2 * padding - dilation * (kernel - 1) - 1
     if not ceil_mode:
         return span // stride + 1
-    if not isinstance(span, int):
-        raise refused("pooling with ceil_mode of symbolic sizes")
-    count = -(-span // stride) + 1
-    return count - ((count - 1) * stride >= side + padding)  # the last part must start inside
+    count = (span + stride - 1) // stride + 1
+    outside = active().holds((count - 1) * stride >= side + padding)  # the last part must start inside
+    return count - 1 if outside else count
 
 
 def _pooled(count: int, x: Tensor, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, dilation: Any = 1) -> Shape:
@@ -59,7 +58,7 @@ def _pooled(count: int, x: Tensor, kernel: Any, stride: Any, padding: Any, ceil_
     given = _each(stride, count) if stride not in (None, (), []) else kernels
     parameters = zip(x.sizes[-count:], kernels, given, _each(padding, count), _each(dilation, count), strict=True)
     sides = [_pooled_side(*each, ceil_mode) for each in parameters]
-    if any(isinstance(side, int) and side < 1 for side in sides):
+    if not all(x.tape.holds(side >= 1) for side in sides):
         raise Mismatch(f"pooling by {kernels} takes a larger image than {x.sizes[-count:]}")
     return (*x.sizes[:-count], *sides)
 

@@ -9,7 +9,7 @@ from typing import Any
 from .. import layout
 from ..errors import Mismatch, NeedsNumber
 from ..graph import attach
-from ..sizes import fit, inside, quotient
+from ..sizes import divides, equal, fit, inside, quotient
 from ..table import rule
 from ..tape import DType, Shape, Size
 from ..tensor import Tensor
@@ -141,11 +141,11 @@ def _is_more(size: Size) -> Any:
 def _resolved_shape(x: Tensor, given: Shape) -> Shape:
     """A shape with its -1 put in."""
     if -1 not in given:
-        if not x.tape.symbolic and prod(x.sizes) != prod(given):
+        if not equal(prod(x.sizes), prod(given)):
             raise Mismatch(f"a tensor of shape {x.sizes} has no shape {given}")
         return given
     known = [size for size in given if not (isinstance(size, int) and size == -1)]
-    if not x.tape.symbolic and prod(x.sizes) % prod(known):
+    if not divides(prod(known), prod(x.sizes)):
         raise Mismatch(f"a tensor of shape {x.sizes} has no shape {given}")
     missing = quotient(prod(x.sizes), prod(known))
     return tuple(missing if isinstance(size, int) and size == -1 else size for size in given)
