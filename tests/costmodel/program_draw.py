@@ -78,6 +78,7 @@ class Draw:
 
     Attributes:
         tensors: the live tensors by name: x, p0 … the parameters, c0 … the buffers, v0 … what steps made.
+        written: what the statement that is drawn changes.
         owned: the expressions of the parameters and buffers by name.
     """
 
@@ -87,6 +88,7 @@ class Draw:
         x = (torch.rand(self.one(*SHAPES)) + 0.1).to(dtype)
         self.tensors: dict[str, Tensor] = {"x": x.requires_grad_()}
         self.owned: dict[str, str] = {}
+        self.written: Tensor | None = None
         self.dtype = dtype
         for _ in range(random.randint(0, 2)):
             self.parameter(*self.one(*SHAPES))
@@ -111,7 +113,7 @@ class Draw:
         """A live tensor, the latest ones more often; now and then an expression of one, which has no name."""
         fits = [
             name for name, t in self.tensors.items()
-            if fit(t) and (not floating or t.is_floating_point())
+            if fit(t) and (not floating or t.is_floating_point()) and self._may_read(t)
         ]  # fmt: skip
         if not fits:
             raise Unfit
@@ -123,6 +125,10 @@ class Draw:
             if fit(other.value):
                 return other
         return self.operand(name)
+
+    def _may_read(self, t: Tensor) -> bool:
+        """Whether it shares no memory with what the statement changes: torch would keep such a step alive for ever."""
+        return self.written is None or t.untyped_storage().data_ptr() != self.written.untyped_storage().data_ptr()
 
     def operand(self, text: str) -> Operand:
         """An expression with its value."""
@@ -204,7 +210,7 @@ class Draw:
 
     def like(self, a: Operand) -> str:
         """A tensor of the same shape, or a new parameter of it."""
-        others = [name for name, t in self.tensors.items() if tuple(t.shape) == a.shape and t.is_floating_point()]
+        others = [name for name, t in self.tensors.items() if t.is_floating_point() and tuple(t.shape) == a.shape and self._may_read(t)]
         return self.one(*others) if others and self.chance(0.7) else self.parameter(*a.shape)
 
     def beside(self, a: Operand) -> str:

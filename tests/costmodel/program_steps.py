@@ -72,6 +72,7 @@ def of_complex(*steps: Of) -> tuple[Step, ...]:
 
 def _changeable(d: Draw) -> Operand:
     a = d.result_name()
+    d.written = a.value
     if d.chance(0.6):
         return a
     return d.operand(a + d.one("[..., 1:]", ".mT", "[0]", ".flatten()", "[:, ::2]", ".unsqueeze(0)", ".detach()"))
@@ -188,6 +189,7 @@ BINARIES = of_any(
 CHANGES = of_result(
     *[lambda d, a: f"!{a}.{d.one(*IN_PLACE)}()"] * 2,
     *[lambda d, a: f"!{a}.{d.one('add_', 'mul_', 'sub_', 'div_', 'copy_')}({d.beside(a)})"] * 3,
+    *[lambda d, a: f"!{a} {d.one('+', '*', '-', '/')}= {d.beside(a)}"] * 2,
     lambda d, a: f"!{a}.fill_({d.number()})",
     lambda d, a: f"!{a}.clamp_(0.1, 2.0)",
     lambda d, a: f"!{a}.pow_({d.one(2, 3)})",
@@ -202,7 +204,6 @@ CHANGES = of_result(
     lambda d, a: f"!F.relu({a}, inplace=True)",
     lambda d, a: f"!F.dropout({a}, 0.3, self.training, inplace=True)",
 )
-CHANGES += (lambda d: f"!{d.result_name()} {d.one('+', '*', '-', '/')}= {d.beside(d.result_name())}",) * 3
 PRODUCTS = of_rank(
     1,
     lambda d, a: f"F.linear({a}, {d.parameter(d.int(2, 6), a.shape[-1])})",

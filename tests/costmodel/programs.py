@@ -156,6 +156,7 @@ def _step(draw: Draw, region: str) -> str | None:
 
 def _statement(d: Draw) -> str:
     """A statement: a step whose result gets a name, one in place, or one that lets a tensor go."""
+    d.written = None
     if d.chance(0.06):
         return f"del {d.result_name(floating=False)}"
     expression = d.one(*d.one(*FAMILIES))(d)

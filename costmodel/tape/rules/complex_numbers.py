@@ -10,14 +10,15 @@ from ..table import rule
 from ..tensor import Tensor
 from .arithmetic import divided
 from .copies import contiguous
-from .formulas import Term, elementwise, function
+from .formulas import Formulas, Term, elementwise, function
 from .kernels import real_of
 from .views import scattered, view_as_real
 
 
 @rule("torch.complex")
 def complex(real: Tensor, imag: Tensor) -> Tensor:
-    formulas = {"real": lambda grad: grad.real(), "imag": lambda grad: grad.imag()}
+    # What torch's code generator takes for the inputs in at::real(grad) and at::imag(grad) is kept.
+    formulas: Formulas = {"real": lambda grad, real: grad.real(), "imag": lambda grad, imag: grad.imag()}
     return elementwise("complex", {"real": real, "imag": imag}, formulas, dtype=real.dtype.to_complex())
 
 

@@ -449,8 +449,13 @@ def real(x: Tensor) -> Tensor:
         return x
     out = x.view_of(x.sizes, tuple(2 * stride for stride in x.strides), real_of(x.dtype))
     out.conjugated = False
-    sizes, dtype = x.sizes, x.dtype
-    attach([out], [x], [], lambda _, g: [scattered(g, sizes, "select_backward", dtype)])
+    sizes, dtype, conjugated = x.sizes, x.dtype, x.conjugated
+
+    def backward(_: object, g: Tensor) -> list[Tensor]:
+        whole = scattered(g, sizes, "select_backward", dtype)
+        return [conj(whole) if conjugated else whole]
+
+    attach([out], [x], [], backward)
     return out
 
 
