@@ -123,7 +123,7 @@ def cholesky_solve(b: Tensor, factor: Tensor, upper: bool = False) -> Tensor:
     needs = factor.requires_grad
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
-        factor, solution = saved
+        _, factor, solution = saved
         of_b = cholesky_solve(g, factor, upper)
         if not needs:
             return [of_b, None]
@@ -133,7 +133,7 @@ def cholesky_solve(b: Tensor, factor: Tensor, upper: bool = False) -> Tensor:
         product = matmul(factor, both) if upper else matmul(both, factor)
         return [of_b, neg(product)]
 
-    attach([out], [b, factor], [factor, out], backward)
+    attach([out], [b, factor], [b, factor, out], backward)  # b too, which torch's derivative names and does not use
     return out
 
 

@@ -1,0 +1,168 @@
+"""Mutants of the rules: each thing that a rule does is changed in turn, and a test of the rules must tell.
+
+    python -m benchmarks.mutate_rules [--rule NAME] [--json FILE]
+
+What a mutant is, and which are left out as no change at all, is said in docs/engine.md under "Mutants".
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from .mutation import probe
+
+probe.install()
+
+from .mutation import cases, source  # noqa: E402  (tests are read with the hooks in place)
+from .mutation.probe import Mutant  # noqa: E402
+
+JUDGED = {"not in place", "reverse order"}  # and those of the text: left out where they change no step's peak
+PROCESSES = 2
+NOTHING = Mutant("", "", "", "")
+
+tests: list[cases.Test] = []
+of_rule: dict[str, list[int]] = {}  # the tests that use each rule, the quickest first
+found_at: dict[Mutant, list[int]] = {}  # the tests that come to a site
+
+
+def measured(index: int) -> tuple[str, list[Any], str]:
+    test = tests[index]
+    failure = test.fails()
+    return test.key, cases.measures.end(), failure
+
+
+def surveyed(index: int) -> tuple[int, str, float, set[str], list[Mutant]]:
+    """What a test uses, how long it takes, and what there is to mutate."""
+    probe.start(note=True)
+    begun = time.perf_counter()
+    failure = tests[index].fails()
+    seconds = time.perf_counter() - begun
+    assert probe.sites is not None
+    found, used = list(probe.sites), set(probe.used)
+    probe.start()
+    return index, failure, seconds, used, found
+
+
+def killed(mutant: Mutant) -> tuple[Mutant, str]:
+    """The test that tells a mutant from torch; "" if none does; "equal" if it is no change."""
+    for index in _tests_of(mutant):
+        probe.start(mutant)
+        with source.applied(mutant):
+            if tests[index].fails():
+                return mutant, tests[index].name
+    judged = mutant.phase == "text" or mutant.kind in JUDGED
+    return mutant, "" if not judged or any(_differs(index, mutant) for index in _tests_of(mutant)) else "equal"
+
+
+def _tests_of(mutant: Mutant) -> list[int]:
+    return found_at[mutant] if mutant in found_at else of_rule.get(mutant.rule, [])
+
+
+def _differs(index: int, mutant: Mutant) -> bool:
+    """Whether a mutant changes the peak of a step in a test."""
+    peaks = []
+    for each in (mutant, NOTHING):
+        probe.start(each, note_peaks=True)
+        with source.applied(each):
+            tests[index].fails()
+        peaks.append(probe.peaks)
+    return peaks[0] != peaks[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rule", help="only rules whose name contains this")
+    parser.add_argument("--json", help="where survivors are written")
+    chosen = parser.parse_args()
+    tests.extend(cases.collected())
+    print(len(tests), "tests", flush=True)
+    _measure()
+    _survey()
+    mutants = [each for each in _mutants() if not chosen.rule or chosen.rule in f"{each.rule} {each.place}"]
+    print(len(mutants), "mutants", flush=True)
+    with multiprocessing.get_context("fork").Pool(PROCESSES) as pool:
+        results = dict(pool.imap_unordered(killed, mutants, chunksize=16))
+    report(results)
+    if chosen.json:
+        survivors = [mutant._asdict() for mutant, by in results.items() if not by]
+        with open(chosen.json, "w") as file:
+            json.dump(survivors, file, indent=1)
+
+
+def _measure() -> None:
+    """Measure what is not known yet."""
+    missing = [i for i, test in enumerate(tests) if test.key not in cases.measures.known]
+    failing = set()
+    with multiprocessing.get_context("fork").Pool(PROCESSES) as pool:
+        for i, (key, new, failure) in enumerate(pool.imap_unordered(measured, missing, chunksize=8)):
+            if failure:
+                print("fails unmutated:", key.split(" ", 2)[-1], failure[:300], flush=True)
+                failing.add(key)
+            else:
+                cases.measures.known[key] = new
+            if i % 500 == 499:
+                cases.measures.keep()
+    cases.measures.keep()
+    tests[:] = [test for test in tests if test.key not in failing]
+
+
+def _survey() -> None:
+    with multiprocessing.get_context("fork").Pool(PROCESSES) as pool:
+        surveys = list(pool.imap_unordered(surveyed, range(len(tests)), chunksize=16))
+    by_rule: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    by_site: dict[Mutant, list[tuple[float, int]]] = defaultdict(list)
+    for index, failure, seconds, used, found in surveys:
+        if failure:
+            print("fails with the hooks in place:", tests[index].name, failure[:300], flush=True)
+            continue
+        for rule in used:
+            by_rule[rule].append((seconds, index))
+        for site in found:
+            by_site[site].append((seconds, index))
+    of_rule.update({rule: [i for _, i in sorted(each)] for rule, each in by_rule.items()})
+    found_at.update({site: [i for _, i in sorted(each)] for site, each in by_site.items()})
+
+
+def _mutants() -> list[Mutant]:
+    _find_in_text()
+    return [*found_at, *(Mutant(rule, "forward", "no rule", "") for rule in probe.declared)]
+
+
+def _find_in_text() -> None:
+    """Mutants of the text, with the tests that come to a site in their function."""
+    by_line: dict[str, set[int]] = defaultdict(set)
+    for site, those in found_at.items():
+        for line in site.place.split():
+            by_line[line].update(those)
+    rank = {index: i for i, index in enumerate(dict.fromkeys(i for each in of_rule.values() for i in each))}
+    for mutant, (file, first, last) in source.found().items():
+        those = set().union(*(by_line.get(f"{file}:{line}", set()) for line in range(first, last + 1)))
+        found_at[mutant] = sorted(those, key=rank.__getitem__)
+
+
+def report(results: dict[Mutant, str]) -> None:
+    """Print the score and every survivor."""
+    counted = {mutant: by for mutant, by in results.items() if by != "equal"}
+    survivors = [mutant for mutant, by in counted.items() if not by]
+    for mutant in sorted(survivors):
+        print(f"survives: {mutant.rule:40} {mutant.phase:8} {mutant.kind:18} {mutant.which} {mutant.place}")
+    kinds = Counter(mutant.kind for mutant in counted)
+    alive = Counter(mutant.kind for mutant in survivors)
+    for kind, number in sorted(kinds.items()):
+        print(f"{kind:20}{number:7}{number - alive[kind]:7}{_percent(number - alive[kind], number):>8}")
+    total, dead = len(counted), len(counted) - len(survivors)
+    print(f"{total} mutants, {dead} killed, {_percent(dead, total)}; {len(results) - total} are no change")
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / max(whole, 1):.2f} %"
+
+
+if __name__ == "__main__":
+    main()
