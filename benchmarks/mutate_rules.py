@@ -1,6 +1,6 @@
 """Mutants of the rules: each thing that a rule does is changed in turn, and a test of the rules must tell.
 
-    python -m benchmarks.mutate_rules [--rule NAME] [--json FILE]
+    python -m benchmarks.mutate_rules [--rule NAME] [--seconds S] [--json FILE]
 
 What a mutant is, and which are left out as no change at all, is said in docs/engine.md under "Mutants".
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from typing import Any
 
 from .mutation import probe
@@ -78,6 +78,7 @@ def _differs(index: int, mutant: Mutant) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rule", help="only rules whose name contains this")
+    parser.add_argument("--seconds", type=float, help="stop after this time, with a random sample of the mutants")
     parser.add_argument("--json", help="where survivors are written")
     chosen = parser.parse_args()
     tests.extend(cases.collected())
@@ -86,8 +87,14 @@ def main() -> None:
     _survey()
     mutants = [each for each in _mutants() if not chosen.rule or chosen.rule in f"{each.rule} {each.place}"]
     print(len(mutants), "mutants", flush=True)
+    random.Random(0).shuffle(mutants)  # so that a run that is stopped has a fair sample
+    results: dict[Mutant, str] = {}
+    end = time.monotonic() + (chosen.seconds or float("inf"))
     with multiprocessing.get_context("fork").Pool(PROCESSES) as pool:
-        results = dict(pool.imap_unordered(killed, mutants, chunksize=16))
+        for mutant, by in pool.imap_unordered(killed, mutants, chunksize=4):
+            results[mutant] = by
+            if time.monotonic() > end:
+                break
     report(results)
     if chosen.json:
         survivors = [mutant._asdict() for mutant, by in results.items() if not by]

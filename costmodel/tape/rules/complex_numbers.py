@@ -17,7 +17,8 @@ from .views import scattered, view_as_real
 
 @rule("torch.complex")
 def complex(real: Tensor, imag: Tensor) -> Tensor:
-    formulas = {"real": lambda grad: grad.real(), "imag": lambda grad: grad.imag()}
+    # Torch's code generator takes at::real and at::imag in the formulas for the operands, and keeps these.
+    formulas = {"real": lambda grad, real: grad.real(), "imag": lambda grad, imag: grad.imag()}
     return elementwise("complex", {"real": real, "imag": imag}, formulas, dtype=real.dtype.to_complex())
 
 
