@@ -2,7 +2,21 @@
 
     python -m benchmarks.mutate_rules [--rule NAME] [--seconds S] [--json FILE]
 
-What a mutant is, and which are left out as no change at all, is said in docs/engine.md under "Mutants".
+A rule is an entry of RULES, by its function. What it does while no rule inside of it runs is its own, at a place: the
+lines from its own code to there. The mutants, at each place that a test comes to:
+
+* of an allocation: one element more; another type; of a result, axes in the opposite order.
+* of a kernel: missing; twice; one FLOP or MAC more; another class; one operand not read or written.
+* of what is saved: one tensor not kept; one input or output kept too.
+* of a temporary: freed before the last allocation ahead, or after the next one.
+* of a call of another rule: done twice. Of a change in place: a new tensor. Of formulas: the last gradient first.
+* of the text: a ``del`` dropped; two neighbouring statements that do not depend on each other swapped in a backward; a
+  list of gradients computed from the last on.
+* of the whole: no rule.
+
+No mutants, as they change nothing: sizes of zero; a class of no FLOPs; an input of the network or a parameter that is
+not kept; times of release and sizes of temporaries that leave the peak within the rule's call as it is, and a changed
+text or order that leaves the peaks within all calls as they are; a call that is a rule's own result, or has no kernel.
 """
 
 from __future__ import annotations
@@ -32,6 +46,7 @@ found_at: dict[Mutant, list[int]] = {}  # the tests that come to a site
 
 
 def measured(index: int) -> tuple[str, list[Any], str]:
+    """The key of a test, what it measures, and why it fails if it does."""
     test = tests[index]
     failure = test.fails()
     return test.key, cases.measures.end(), failure
@@ -76,15 +91,17 @@ def _differs(index: int, mutant: Mutant) -> bool:
 
 
 def main() -> None:
+    """Measure, survey, mutate, report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rule", help="only rules whose name contains this")
     parser.add_argument("--seconds", type=float, help="stop after this time, with a random sample of the mutants")
     parser.add_argument("--json", help="where survivors are written")
     chosen = parser.parse_args()
     tests.extend(cases.collected())
-    print(len(tests), "tests", flush=True)
     _measure()
     _survey()
+    unused = set(probe.declared) - set(of_rule)
+    print(f"{len(tests)} tests of {len(probe.declared)} rules, {len(unused)} of which none uses", flush=True)
     mutants = [each for each in _mutants() if not chosen.rule or chosen.rule in f"{each.rule} {each.place}"]
     print(len(mutants), "mutants", flush=True)
     random.Random(0).shuffle(mutants)  # so that a run that is stopped has a fair sample
@@ -149,8 +166,8 @@ def _find_in_text() -> None:
             by_line[line].update(those)
     rank = {index: i for i, index in enumerate(dict.fromkeys(i for each in of_rule.values() for i in each))}
     for mutant, (file, first, last) in source.found().items():
-        those = set().union(*(by_line.get(f"{file}:{line}", set()) for line in range(first, last + 1)))
-        found_at[mutant] = sorted(those, key=rank.__getitem__)
+        there = set().union(*(by_line.get(f"{file}:{line}", set()) for line in range(first, last + 1)))
+        found_at[mutant] = sorted(there, key=rank.__getitem__)
 
 
 def report(results: dict[Mutant, str]) -> None:

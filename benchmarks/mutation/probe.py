@@ -68,7 +68,7 @@ _late: list[tuple[Tape, Storage, Step]] = []
 
 def start(do: Mutant | None = None, note: bool = False, note_peaks: bool = False) -> None:
     """Do a mutant, or note what there is to mutate, from now on."""
-    global mutant, sites, peaks  # noqa: PLW0603  (hooks read it at each call)
+    global mutant, sites, peaks
     mutant, sites, peaks = do, {} if note else None, [] if note_peaks else None
     steps.clear()
     used.clear()
@@ -203,7 +203,6 @@ def _flush(step: Step | None = None, tape: Tape | None = None) -> None:
 
 
 def _stepped(rule: Callable[..., Any], name: str) -> Callable[..., Any]:
-    @wraps(rule)
     def step(*args: Any, **kwargs: Any) -> Any:
         used.add(name)
         if mutant is not None and mutant.rule == name and mutant.kind == "no rule":
@@ -223,7 +222,7 @@ def _stepped(rule: Callable[..., Any], name: str) -> Callable[..., Any]:
         return None
 
     _OWN.add(step.__code__)
-    return step
+    return wraps(rule)(step)
 
 
 _OWN: set[Any] = set()  # the code between steps
@@ -240,7 +239,7 @@ def _declared(rule: Callable[..., Any], names: Sequence[str]) -> Callable[..., A
 _new = Tensor.__new__
 
 
-def _allocated(
+def _allocated(  # noqa: PLR0917  (as Tensor is made)
     cls: Any, tape: Tape, sizes: Any, dtype: Any, memory: Storage | None = None, strides: Any = None
 ) -> Tensor:
     if memory is not None or not steps:
@@ -383,10 +382,10 @@ def install() -> None:
     assert "lipcost.costmodel.tape.rules.kernels" not in sys.modules
     table.treated = _declared  # type: ignore[assignment]
     graph.attach = _attached
-    Tensor.__new__ = staticmethod(_allocated)  # type: ignore[assignment,method-assign]
+    Tensor.__new__ = staticmethod(_allocated)  # type: ignore[method-assign]
     Tape.allocate, Tape.release, Tape.kernel = _allocating, _releasing, _launched  # type: ignore[method-assign]
     table.RULES._read()
-    from lipcost.costmodel.tape.rules import formulas, kernels, strided  # noqa: PLC0415  (read with the hooks)
+    from lipcost.costmodel.tape.rules import formulas, kernels  # noqa: PLC0415  (read with the hooks)
 
     before = kernels.in_place
 
@@ -411,4 +410,3 @@ def install() -> None:
         return out[::-1] if mutant is not None and _asked("reverse order", 2) else out
 
     formulas.sorted = ordered  # type: ignore[attr-defined]
-    del strided

@@ -7,7 +7,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -104,7 +104,7 @@ def _reversed(statement: ast.Return, elements: list[ast.expr]) -> list[ast.stmt]
     return [ast.fix_missing_locations(ast.copy_location(step, statement)) for step in steps]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tree(file: str) -> ast.Module:
     return ast.parse((RULES / file).read_text())
 
@@ -140,14 +140,14 @@ def applied(mutant: Mutant) -> Iterator[None]:
             function.__code__ = old
 
 
-@lru_cache(maxsize=None)
+@cache
 def _functions(file: str, name: str) -> list[tuple[FunctionType, CodeType]]:
     """The functions of this name at a file's top, and what they run."""
     return [
         (each, each.__code__)
         for each in gc.get_objects()
         if isinstance(each, FunctionType)
-        and each.__code__.co_qualname == name  # type: ignore[attr-defined]
+        and each.__code__.co_qualname == name
         and Path(each.__code__.co_filename).name == file
         and Path(each.__code__.co_filename).parent.name == "rules"
     ]

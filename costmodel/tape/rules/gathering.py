@@ -37,7 +37,8 @@ def gather(x: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> 
         raise refused("gather with a sparse gradient")
     before = x.sizes
     out = moved("gather", [x.resolved(), index], index.sizes)
-    attach([out], [x], [x, index], lambda saved, g: [_zeros_with(g, before, "scatter_add", saved[1])])  # x for its sizes
+    kept = [x, index]  # x for its sizes
+    attach([out], [x], kept, lambda saved, g: [_zeros_with(g, before, "scatter_add", saved[1])])
     return out
 
 
