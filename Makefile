@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := cli costmodel layers validate
 
-.PHONY: help report test slow lint types bench soundness clean
+.PHONY: help report test slow lint types bench soundness mutants clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -36,6 +36,9 @@ bench: .venv/installed ## What predictions and layers cost, beside others; REFER
 
 soundness: .venv/installed ## Whether the layers are 1-Lipschitz, for degenerate weights too; REFERENCE as above
 	$(BIN)/python -m benchmarks.soundness --published --orthogonium $(if $(REFERENCE),--reference $(REFERENCE))
+
+mutants: .venv/installed ## What each rule does changed in turn: do the tests of the rules tell? Takes an hour
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m benchmarks.mutate_rules
 
 clean: ## Remove everything generated, .venv included
 	rm -rf .venv build dist report *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

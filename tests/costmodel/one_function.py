@@ -25,11 +25,16 @@ MODES = ("train", "inference")
 
 
 class Of(nn.Module):
-    """A network of one function, which may take parameters; how its output lies is kept."""
+    """A network of one function, which may take parameters, or, ``made``, results of operations on them.
 
-    def __init__(self, function: Callable[..., Tensor], *shapes: tuple[int, ...], dtype: torch.dtype) -> None:
+    Of what operations made, figures tell whether it is kept for the backward. How its output lies is kept.
+    """
+
+    def __init__(
+        self, function: Callable[..., Tensor], *shapes: tuple[int, ...], dtype: torch.dtype, made: bool = False
+    ) -> None:
         super().__init__()
-        self.function = function
+        self.function, self.made = function, made
         generator = torch.Generator().manual_seed(1)
         self.weights = nn.ParameterList(
             [nn.Parameter(torch.rand(shape, generator=generator).to(dtype)) for shape in shapes]
@@ -38,7 +43,7 @@ class Of(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The function of x and the parameters."""
-        y = self.function(x, *self.weights)
+        y = self.function(x, *[weight * 1 if self.made else weight for weight in self.weights])
         self.strides.append(tuple(y.stride()))
         return y
 
@@ -87,11 +92,12 @@ def _swapped(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*shape[:-2], shape[-1], shape[-2])
 
 
+MADE = ("t", "step")  # layouts in which inputs and parameters are results of operations
 LAYOUTS: dict[str, Layout] = {
     "plain": Layout(lambda x: x, tuple(range(8))),
     "cl": Layout(lambda x: x.to(memory_format=torch.channels_last), (4,)),  # channels innermost
-    "t": Layout(lambda x: x.mT, tuple(range(2, 8)), _swapped),  # transposed
-    "step": Layout(lambda x: x[..., ::2], tuple(range(1, 8)), lambda shape: (*shape[:-1], 2 * shape[-1])),  # with gaps
+    "t": Layout(lambda x: (x * 1).mT, tuple(range(2, 8)), _swapped),  # transposed
+    "step": Layout(lambda x: (x * 1)[..., ::2], tuple(range(1, 8)), lambda shape: (*shape[:-1], 2 * shape[-1])),  # gaps
     "wide": Layout(lambda x: x.expand(2, *x.shape[1:]), tuple(range(1, 8)), lambda shape: (1, *shape[1:])),  # repeated
 }
 
@@ -115,7 +121,7 @@ def _parameters(cases: Mapping[str, Case], modules: Mapping[str, Callable[[], nn
 
 def check(make: Callable[[], nn.Module] | None, case: Case, layout: str) -> None:
     """Assert that a case is recorded as torch runs it."""
-    layer = Of(case.function, *case.parameters, dtype=case.dtype) if make is None else make()
+    layer = Of(case.function, *case.parameters, dtype=case.dtype, made=layout in MADE) if make is None else make()
     how = LAYOUTS[layout]
     net = layer if layout == "plain" else Behind(layer, how.change)
     shape = how.before(case.shape)

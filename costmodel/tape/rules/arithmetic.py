@@ -104,7 +104,10 @@ def div(x: Operand, y: Operand, *, rounding_mode: str | None = None, **how: How)
     if type(x) is not Tensor:
         return rdiv(y, x)
     if rounding_mode is not None:
-        zeros = {"self": lambda grad: grad.zeros_like(), "other": lambda grad: grad.zeros_like()}
+        zeros: Formulas = {  # which name what they keep and do not use
+            "self": lambda grad, other: grad.zeros_like(),
+            "other": lambda grad, self, other: grad.zeros_like(),
+        }
         return elementwise("div", {"self": x, "other": y}, zeros, **how)
     formulas: Formulas = {
         "self": lambda grad, other: grad / conjugate(other, grad),

@@ -123,7 +123,7 @@ def cholesky_solve(b: Tensor, factor: Tensor, upper: bool = False) -> Tensor:
     needs = factor.requires_grad
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
-        factor, solution = saved
+        _, factor, solution = saved
         of_b = cholesky_solve(g, factor, upper)
         if not needs:
             return [of_b, None]
@@ -133,7 +133,7 @@ def cholesky_solve(b: Tensor, factor: Tensor, upper: bool = False) -> Tensor:
         product = matmul(factor, both) if upper else matmul(both, factor)
         return [of_b, neg(product)]
 
-    attach([out], [b, factor], [factor, out], backward)
+    attach([out], [b, factor], [b, factor, out], backward)  # b too, which torch's derivative names and does not use
     return out
 
 
@@ -182,6 +182,7 @@ def solve_ex(a: Tensor, b: Tensor, *, left: bool = True, check_errors: bool = Fa
     count = sizes[-1] if left else sizes[-2]
     shown = sizes[:-1] if vectors else sizes
     out = by_columns(b, shown) if left and len(shown) > 1 else b.new(shown)
+    out.conjugated = not left and b.dtype.is_complex  # solved as the adjoint system
     factors, pivots, info = by_columns(a, a.sizes), a.new(a.sizes[:-1], torch.int32), a.new(a.sizes[:-2], torch.int32)
     flops = third(2 * flops_of(a, a.elements, n)) + flops_of(b, 2, *lead, n, n, count)
     read = [a.resolved(), b.resolved()]
@@ -322,6 +323,7 @@ def lu_solve(factors: Tensor, pivots: Tensor, b: Tensor, *, left: bool = True, a
     lead = broadcast(factors.sizes[:-2], b.sizes[:-2])
     sizes = (*lead, *b.sizes[-2:])
     out = by_columns(b, sizes) if left else b.new(sizes)
+    out.conjugated = not left and b.dtype.is_complex  # solved as the adjoint system
     flops = flops_of(b, 2, *sizes, n)
     read = [factors.resolved(), pivots, b.resolved()]
     b.tape.kernel("linalg_lu_solve", "inverse", [*read, out], flops=flops, steps=n)

@@ -220,7 +220,7 @@ def put(x: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> W
     shape, dtype = source.sizes, source.dtype
 
     def backward(saved: Sequence[Tensor], g: Tensor, of_x: bool, of_source: bool) -> list[Tensor | None]:
-        (index,) = saved
+        index, _ = saved
         rest = g
         if of_x and not accumulate:
             zeros = filled("zeros", g.tape, shape, dtype)
@@ -229,7 +229,7 @@ def put(x: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> W
             del zeros
         return [rest, reshape(take(g, index), shape) if of_source else None]
 
-    return Writing([index, source], source, [index], backward, adds=True)
+    return Writing([index, source], source, [index, source], backward, adds=True)  # source for its shape
 
 
 @_writing("scatter_reduce")

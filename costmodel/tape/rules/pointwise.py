@@ -12,7 +12,8 @@ from ..versions import since
 from .arithmetic import add, div, divided, mul, neg, pow, reciprocal, scaled, square, sub
 from .comparisons import at_extremum, bitwise_and, clamp, clamp_min, eq, ge, gt, le, lt, masked_fill, ne, where
 from .elementary import absolute, cos, exp, log, rsqrt, sgn, sin, sqrt
-from .formulas import Formulas, Term, elementwise, function
+from .factories import filled
+from .formulas import Formula, Formulas, Term, elementwise, function
 from .kernels import Operand, pointwise
 
 __all__ = [
@@ -61,6 +62,12 @@ def _of_copysign(grad: Term, self: Term, result: Term) -> Term:
     return grad * ratio
 
 
+def _zeros(like: Tensor) -> Formula:
+    """Zeros like a tensor of which only shape and type are kept."""
+    sizes, dtype = like.sizes, like.dtype
+    return lambda grad: grad.by(lambda g: filled("zeros", g.tape, sizes, dtype))
+
+
 def _extremum(beyond: str, other_beyond: str) -> Formulas:
     """The gradient goes to the extremum, half of it to each where both are equal."""
     return {
@@ -100,7 +107,7 @@ def _product_with_logarithm(name: str, beside: int) -> Formulas:
 # Of functions of real numbers; None where torch has no gradient.
 FORMULAS: dict[str, Formulas | None] = {
     "atan2": {"self other": _of_angle},
-    "copysign": {"self": _of_copysign, "other": lambda other: other.zeros_like()},
+    "copysign": {"self": _of_copysign},
     "fmax": _extremum_but_nan("lt", "gt", "ge"),
     "fmin": _extremum_but_nan("gt", "lt", "le"),
     "gcd": None,
@@ -139,8 +146,10 @@ OF_FLOATS = ("atan2", "copysign", "ldexp", "xlogy", "special_xlog1py")  # intege
 
 def _binary(name: str) -> Any:
     def binary(x: Operand, y: Operand, **how: Any) -> Tensor:
-        dtype = divided(x, y) if name in OF_FLOATS else None
-        return elementwise(name, {"self": x, "other": y}, FORMULAS[name], dtype=dtype, **how)
+        dtype, formulas = divided(x, y) if name in OF_FLOATS else None, FORMULAS[name]
+        if name == "copysign" and type(y) is Tensor:
+            formulas = {"self": _of_copysign, "other": _zeros(y)}
+        return elementwise(name, {"self": x, "other": y}, formulas, dtype=dtype, **how)
 
     return function(*NAMES.get(name, (name,)))(binary)
 

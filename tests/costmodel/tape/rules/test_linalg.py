@@ -128,7 +128,9 @@ CASES: dict[str, Case] = {
     "a stack before a vector": Case(lambda x, w: w @ x, (6,), ((3, 4, 6),), layouts=N),
     "a stack behind a vector": Case(lambda x, w: x @ w, (6,), ((3, 6, 4),), layouts=N),
     "a stack behind a matrix": Case(lambda x, w: x @ w, ROWS, ((3, 6, 4),), layouts=L),
-    "a stack of one": Case(lambda x, w: x @ w, STACK, ((1, 6, 5),), layouts=L),
+    # Not "step" in inference: of operands without gradients torch takes another way under the mode that measures.
+    "a stack of one": Case(lambda x, w: x @ w, STACK, ((1, 6, 5),), layouts=L.replace(" step", "")),
+    "a stack of one, with gaps": Case(lambda x, w: x @ w, STACK, ((1, 6, 5),), layouts="step", modes=("train",)),
     "a stack of one first": Case(lambda x, w: w @ x, STACK, ((1, 5, 4),), layouts=L),
     "one column": Case(lambda x, w: x @ w, ROWS, ((6, 1),)),
     "one row": Case(lambda x, w: x[:1] @ w, ROWS, ((6, 5),)),
