@@ -52,12 +52,15 @@ def validate(
 
 
 def _validate_cpu(output: Path, names: list[str], seed: int, quick: bool, cuda: list[Path] | None) -> bool:
+    from lipcost.costmodel.tape.versions import outside
     from lipcost.validate.report.run import run_validation
 
     with progress_bar() as advance:
         results = run_validation(output, names, seed, quick, advance, cuda=cuda or [])
     _print(results.summary())
     print(results.verdict)
+    if warning := outside(results.environment["torch"]):
+        print(warning)
     print(f"Report: {output / 'index.html'}")
     return results.passed
 

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial, wraps
+from inspect import signature
 from types import FrameType
 from typing import Any
 
@@ -51,7 +52,7 @@ def running(tape: Tape, module: nn.Module | None = None) -> Iterator[None]:
         tapes.append(tape)
         stack.callback(tapes.pop)
         stack.enter_context(prompt_frees())
-        stack.enter_context(_functions_recorded(torch.autograd.Function.__mro__[1]))
+        stack.enter_context(_functions_recorded())
         stack.enter_context(_graphs_recorded())
         stack.enter_context(_replaced(torch.overrides, "has_torch_function", _is_overridden))
         if module is not None:
@@ -235,16 +236,22 @@ class Context:
 
 
 @contextmanager
-def _functions_recorded(base: Any) -> Iterator[None]:
-    """Record autograd Functions by their own forward and backward: the ``apply`` below theirs asks no tensor."""
+def _functions_recorded() -> Iterator[None]:
+    """Record autograd Functions by their own forward and backward."""
+    original: Any = torch.autograd.Function.__dict__["apply"]
 
     @classmethod  # type: ignore[misc]
     def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        if table.recordings() and any(type(value) is Tensor for value in args):
-            return _record_function(cls, args, kwargs)
-        return super(base, cls).apply(*args, **kwargs)
+        given, named = args, kwargs
+        if _has_setup(cls):
+            bound = signature(cls.forward).bind(*args, **kwargs)
+            bound.apply_defaults()
+            given, named = bound.args, bound.kwargs
+        if table.recordings() and any(type(value) is Tensor for value in given):
+            return _record_function(cls, given, named)
+        return original.__get__(None, cls)(*args, **kwargs)
 
-    with _replaced(base, "apply", apply):
+    with _replaced(torch.autograd.Function, "apply", apply):
         yield
 
 
@@ -290,16 +297,21 @@ def _replaced(cls: Any, name: str, value: Any) -> Iterator[None]:
             setattr(cls, name, before)
 
 
+def _has_setup(cls: Any) -> bool:
+    """Whether an autograd Function's forward has no ``ctx``."""
+    return cls.setup_context is not torch.autograd.Function.setup_context
+
+
 def _record_function(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     places = [i for i, value in enumerate(args) if type(value) is Tensor]
     inputs = [args[i] for i in places]
     context = Context(tuple(type(value) is Tensor and value.requires_grad for value in args))
     with torch.no_grad():
-        if cls.setup_context is torch.autograd.Function.setup_context:
-            result = cls.forward(context, *args, **kwargs)
-        else:
+        if _has_setup(cls):
             result = cls.forward(*args, **kwargs)
             cls.setup_context(context, args, result)
+        else:
+            result = cls.forward(context, *args, **kwargs)
     outputs = list(result) if isinstance(result, tuple) else [result]
     for i, output in enumerate(outputs):
         if any(output is value for value in inputs):  # autograd returns a view of an input that is returned

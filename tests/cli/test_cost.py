@@ -1,4 +1,4 @@
-"""``lipcost cost``: a module of a file or a package, in numbers and in formulas, and its comparison with measurement."""
+"""``lipcost cost``: a module of a file or a package, in numbers and in formulas, beside its measurement."""
 
 from __future__ import annotations
 

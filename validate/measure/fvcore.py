@@ -643,7 +643,8 @@ def fvcore_macs(layer: nn.Module, x: Tensor) -> dict[str, int]:
         **{"aten::_transformer_encoder_layer_fwd": _traced_encoder_layer},
         **{f"aten::{name}{cell}": _traced_recurrent for name in RECURRENT for cell in ("", "_cell")},
         **{f"aten::{name}": None for name in ZERO_MACS},
-        **{"prim::PythonOp.BackwardHookFunction": lambda inputs, outputs: Counter()},  # torch's own, an identity
+        # Torch's own: an identity, and what keeps a checkpoint's inputs before 2.13.
+        **{f"prim::PythonOp.{name}": _traced_nothing for name in ("BackwardHookFunction", "_NoopSaveInputs")},
     )
     with _plain_functions():
         counted = analysis.by_operator()
@@ -657,6 +658,10 @@ def fvcore_macs(layer: nn.Module, x: Tensor) -> dict[str, int]:
 
 def _reals(outputs: list[Any]) -> int:
     return reals_per_mac(outputs[0].type().dtype())
+
+
+def _traced_nothing(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    return Counter()
 
 
 def _traced_conv(inputs: list[Any], outputs: list[Any]) -> Counter[str]:

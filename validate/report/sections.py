@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from lipcost.costmodel import METHODS
+from lipcost.costmodel.tape.versions import outside
 from lipcost.costmodel.text import readable, unit
 
 from ..compare.predicted import FORMULAS, ORDERS
@@ -59,7 +60,8 @@ def sections(results: Results) -> list[Section]:
 
 def _environment(results: Results) -> Section:
     run = {"date": results.date, "seed": str(results.seed), "grid": "quick" if results.quick else "full"}
-    return Section("Environment", " · ".join(" ".join(item) for item in {**results.environment, **run}.items()))
+    listed = " · ".join(" ".join(item) for item in {**results.environment, **run}.items())
+    return Section("Environment", f"{listed}. {outside(results.environment['torch'])}".removesuffix(". "))
 
 
 def _comparisons(results: Results) -> Section:

@@ -67,9 +67,12 @@ def _made(
         **_: what else torch's factories take, which costs nothing: layout, pin_memory.
     """
     check_device(device)
-    check_no_leaf(requires_grad)
+    if sizes != (0,):  # torch before 2.13 makes a leaf without entries for each checkpoint
+        check_no_leaf(requires_grad)
     tape = tape or active()
     out = Tensor(tape, sizes, dtype, None, strides)
+    if requires_grad:
+        out.require_grad()
     if str(memory_format).endswith("channels_last"):
         out._strides = layout.contiguous(out.hints, layout.CHANNELS_LAST)
     if kernel:
