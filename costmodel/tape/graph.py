@@ -173,7 +173,8 @@ def _run(node: Node, gradients: list[Tensor | None], keep: bool) -> list[Tensor 
             output = output.real_for(node.dtypes[i])  # what each step replaces goes
             output = output.sum_to(node.shapes[i])
             output = output.to(node.dtypes[i])
-        outputs[i] = output if output.memory.users == 1 else _another(output)
+        alone = output.memory.users == 1 and not any(output is other for other in outputs)
+        outputs[i] = output if alone else _another(output)
         del output
     gradients.clear()
     if not keep:

@@ -110,7 +110,7 @@ class Session:
             return self._read(setup if program.train is False else [])
 
     def _keep_caches(self) -> None:
-        for tensor in caches(self.module):
+        for tensor in (*caches(self.module), *self.module.buffers()):  # some get their size in a call
             tensor.memory.part = "parameter"
 
     def _train_once(self) -> None:

@@ -34,12 +34,14 @@ class Call(ABC):
         inputs: what it is called with.
         training: whether gradients are wanted.
         accumulate: how many forward and backward passes it has.
+        made: tensors that the module made itself when it was put into its mode, and keeps as attributes.
     """
 
     module: nn.Module
     inputs: Sequence[Tensor]
     training: bool
     accumulate = 1
+    made: Sequence[Tensor] = ()
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -55,7 +57,7 @@ class Call(ABC):
     def cache(self) -> list[Tensor]:
         """The transformed weights that its layers keep in eval mode."""
         kept = tree_leaves([getattr(each, "_cache", None) for each in self.module.modules()])
-        return [leaf for leaf in kept if isinstance(leaf, Tensor)]
+        return [*(leaf for leaf in kept if isinstance(leaf, Tensor)), *self.made]
 
     @property
     def cache_bytes(self) -> int:
@@ -101,6 +103,12 @@ class Call(ABC):
         return y if gradients is None else gradients
 
 
+def _attributes(module: nn.Module) -> list[Tensor]:
+    """The tensors that a module and its parts hold."""
+    held = tree_leaves([list(vars(each).values()) for each in module.modules()])
+    return [leaf for leaf in held if isinstance(leaf, Tensor)]
+
+
 class LayerCall(Call):
     """``torch.autograd.grad(module(x), [x, *parameters], g)``, or ``module(x)`` with cached weights.
 
@@ -129,7 +137,9 @@ class LayerCall(Call):
         if mode not in get_args(Mode):
             raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
         self.training = mode == "train"
+        before = set(map(id, _attributes(module)))
         self.module = module.train(self.training)
+        self.made = [tensor for tensor in _attributes(module) if id(tensor) not in before]
         self.x = x.detach().requires_grad_(self.training and (x.is_floating_point() or x.is_complex()))
         self.inputs = [self.x]
         with torch.no_grad():

@@ -18,7 +18,7 @@ from lipcost.validate.compare.modules import measured_cost, predicted_cost
 MODES = ("train", "inference")
 TRAINED = [name for name, foreign in FOREIGN.items() if foreign.classes]
 WITH_NAMES = [name for name, foreign in FOREIGN.items() if foreign.names]
-FEW, MANY = 6, 30
+FEW, MANY = 4, 30
 
 
 def exact(name: str, mode: str) -> bool:
