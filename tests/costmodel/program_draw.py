@@ -210,7 +210,11 @@ class Draw:
 
     def like(self, a: Operand) -> str:
         """A tensor of the same shape, or a new parameter of it."""
-        others = [name for name, t in self.tensors.items() if t.is_floating_point() and tuple(t.shape) == a.shape and self._may_read(t)]
+        others = [
+            name
+            for name, t in self.tensors.items()
+            if t.is_floating_point() and tuple(t.shape) == a.shape and self._may_read(t)
+        ]
         return self.one(*others) if others and self.chance(0.7) else self.parameter(*a.shape)
 
     def beside(self, a: Operand) -> str:

@@ -241,7 +241,9 @@ PRODUCTS += of_rows(
 )
 CONVOLUTIONS = of_images(
     lambda d, a: f"F.conv2d({a}, {d.parameter(d.int(1, 5), a.shape[1], k := d.int(1, 3), k)}, padding={d.int(0, 2)})",
-    lambda d, a: f"F.conv2d({a}, {d.parameter(n := d.int(1, 4), a.shape[1], 3, 2)}, {d.parameter(n)}, {d.int(1, 2)}, 1)",
+    lambda d, a: (
+        f"F.conv2d({a}, {d.parameter(n := d.int(1, 4), a.shape[1], 3, 2)}, {d.parameter(n)}, {d.int(1, 2)}, 1)"
+    ),
     lambda d, a: f"F.conv2d({a}, {d.parameter(a.shape[1] * d.int(1, 2), 1, 3, 3)}, None, 1, 1, 1, {a.shape[1]})",
     lambda d, a: f"F.conv2d({a}, {d.parameter(3, a.shape[1], 2, 2)}, padding={d.one('same', 'valid')!r})",
     lambda d, a: f"F.conv2d({a}, {d.parameter(2, a.shape[1], 3, 3)}, padding=2, dilation=2)",
@@ -275,8 +277,10 @@ NORMALISATIONS = of_rank(
     lambda d, a: f"F.layer_norm({a}, {a.shape[-d.int(1, 2) :]})",
     lambda d, a: f"F.rms_norm({a}, {a.shape[-1:]}, {d.parameter(a.shape[-1])})",
     lambda d, a: f"F.batch_norm({a}, None, None, {d.parameter(a.shape[1])}, {d.parameter(a.shape[1])}, True)",
-    lambda d, a: f"F.batch_norm({a}, {d.constant(f'torch.zeros({a.shape[1]})')}, "
-    f"{d.constant(f'torch.ones({a.shape[1]})')}, {d.one('None', d.parameter(a.shape[1]))}, None, self.training)",
+    lambda d, a: (
+        f"F.batch_norm({a}, {d.constant(f'torch.zeros({a.shape[1]})')}, "
+        f"{d.constant(f'torch.ones({a.shape[1]})')}, {d.one('None', d.parameter(a.shape[1]))}, None, self.training)"
+    ),
     lambda d, a: f"F.group_norm({a}, {d.int(1, 2)}, {d.one('None', d.parameter(a.shape[1]))})",
     lambda d, a: f"F.instance_norm({a})",
     lambda d, a: f"F.local_response_norm({a}, {d.int(1, 3)})",

@@ -142,7 +142,9 @@ def _step(draw: Draw, region: str) -> str | None:
             text = _statement(draw)
             scope = {**NAMESPACE, **draw.tensors}
             exec(f"with {region}:\n    {text}" if region else text, scope)
-            after = {name: value for name, value in scope.items() if name not in NAMESPACE and isinstance(value, Tensor)}
+            after = {
+                name: value for name, value in scope.items() if name not in NAMESPACE and isinstance(value, Tensor)
+            }
             if all(0 < each.numel() <= LARGEST and each.ndim <= HIGHEST for each in after.values()):
                 draw.tensors = after
                 return text

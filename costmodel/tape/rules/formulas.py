@@ -233,7 +233,11 @@ def _needing(operands: Operands) -> set[str]:
 def _is_kept(name: str, formulas: Formulas, needs: set[str]) -> bool:
     """Whether a node keeps what formulas read: what one alone reads, of an input, only if that is wanted."""
     readers = [names for names, formula in formulas.items() if name in _parameters(formula)]
-    return len(readers) > 1 or (len(formulas) == 1 and bool(readers)) or any(" " in names or names in needs or name == "result" for names in readers)
+    return (
+        len(readers) > 1
+        or (len(formulas) == 1 and bool(readers))
+        or any(" " in names or names in needs or name == "result" for names in readers)
+    )
 
 
 def _parameters(formula: Formula) -> tuple[str, ...]:

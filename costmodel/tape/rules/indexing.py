@@ -100,7 +100,9 @@ def _length(x: Tensor, axis: int, part: slice) -> tuple[Size | None, int]:
     if step != 1:
         return -(-length // step) if isinstance(length, int) else _ceiling(length, step), step
     whole = length is size or length == size
-    return (None if whole and not (part.start and _is_negative(part.start)) else length), 1  # torch tells by the numbers
+    return (
+        None if whole and not (part.start and _is_negative(part.start)) else length
+    ), 1  # torch tells by the numbers
 
 
 def _bound(given: Any, default: Size, size: Size) -> Size:
