@@ -37,7 +37,7 @@ def attach(
         context: of an autograd Function.
     """
     for tensor in inputs:
-        if tensor.is_followed:
+        if tensor.requires_grad:
             break
     else:
         return
@@ -47,7 +47,7 @@ def attach(
     node = Node(
         order=tape.nodes,
         backward=backward,
-        inputs=[tensor.edge for tensor in inputs],
+        inputs=[tensor.edge if tensor.is_followed else None for tensor in inputs],
         shapes=[tensor.sizes for tensor in inputs],
         dtypes=[tensor.dtype for tensor in inputs],
         saved=_kept(tape, saved, outputs, context is not None),
@@ -137,10 +137,13 @@ Ready = list[tuple[int, int, Node]]
 
 def _start(tape: Tape, roots: Sequence[Tensor], gradients: Sequence[Tensor]) -> tuple[Waiting, Arrived, Ready]:
     """How many gradients each node waits for, those of the roots, and the nodes that have all they wait for."""
-    edges = [root.edge for root in roots if root.edge is not None]
-    waiting = _dependencies([node for node, _ in edges])
+    edges = [root.edge for root in roots]
+    waiting = _dependencies([edge[0] for edge in edges if edge is not None and edge[0].leads])
     arrived: Arrived = {}
-    for (node, index), gradient in zip(edges, gradients, strict=True):
+    for edge, gradient in zip(edges, gradients, strict=True):
+        if edge is None or not edge[0].leads:
+            continue
+        node, index = edge
         slots = arrived.setdefault(node, [None] * node.outputs)
         old = slots[index]
         slots[index] = _another(gradient) if old is None else _accumulate(tape, old, gradient)

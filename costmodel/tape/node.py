@@ -31,6 +31,11 @@ class Node:
     strides: Strides | None = None  # of a leaf: its gradient is kept in its layout
     grad: Any = None  # of a leaf: what a backward left
 
+    @property
+    def leads(self) -> bool:
+        """Whether it is a leaf or leads to one: torch makes a node of a view of a leaf without a history, too."""
+        return self.backward is None or any(edge is not None for edge in self.inputs)
+
     def __getattr__(self, name: str) -> Any:
         """Torch's nodes have hooks and names, and an autograd Function's has what its context has."""
         if self.context is not None and hasattr(self.context, name):

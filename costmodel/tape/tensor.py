@@ -105,8 +105,9 @@ class Tensor(torch.Tensor):
 
     @property
     def is_followed(self) -> bool:
-        """Whether it has an edge, or its base."""
-        return self._edge is not None or (self.base is not None and self.base._edge is not None)
+        """Whether it leads to a leaf, or its base does."""
+        of_base = None if self.base is None else self.base._edge
+        return any(edge is not None and edge[0].leads for edge in (self._edge, of_base))
 
     @property
     def nbytes(self) -> Size:  # type: ignore[override]
@@ -239,7 +240,7 @@ class Tensor(torch.Tensor):
     @property
     def requires_grad(self) -> bool:
         """Whether it is part of a graph."""
-        return self.is_followed or self.follows
+        return self.follows or self._edge is not None or (self.base is not None and self.base._edge is not None)
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:

@@ -13,7 +13,7 @@ from torch.utils import checkpoint as checkpoints
 
 NUMBERS = (0.5, 2, -1.5, 3)
 SHAPES = ((6,), (3, 6), (4, 4), (2, 3, 6), (2, 4, 4), (2, 4, 6, 6), (3, 2, 5, 5), (1, 3, 8, 4))
-REGIONS = ("torch.no_grad()", "torch.autocast('cpu', torch.bfloat16)", "torch.enable_grad()")
+REGIONS = ("torch.no_grad()", "torch.autocast('cpu', torch.bfloat16)")
 SELF = "self.training"
 
 

@@ -306,8 +306,9 @@ BINARIES = of_any(
 )
 CHANGES = of_result(
     *[lambda d, a: f"!{a}.{d.one(*IN_PLACE)}()"] * 2,
-    *[lambda d, a: f"!{a}.{d.one('add_', 'mul_', 'sub_', 'div_', 'copy_')}({d.beside(a)})"] * 3,
+    *[lambda d, a: f"!{a}.{d.one('add_', 'mul_', 'sub_', 'div_')}({d.beside(a)})"] * 3,
     *[lambda d, a: f"!{a} {d.one('+', '*', '-', '/')}= {d.beside(a)}"] * 2,
+    lambda d, a: f"!{a}.copy_({d.like(a)})",
     lambda d, a: f"!{a}.fill_({d.number()})",
     lambda d, a: f"!{a}.clamp_(0.1, 2.0)",
     lambda d, a: f"!{a}.pow_({d.one(2, 3)})",

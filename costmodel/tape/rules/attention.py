@@ -110,7 +110,7 @@ def _fused(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Te
     tape.kernel(
         "_scaled_dot_product_flash_attention_for_cpu", "matmul", [query, key, value, *masks, out, sums], macs=macs
     )
-    needs = [x.requires_grad for x in (query, key, value)]
+    needs = [x.is_followed for x in (query, key, value)]
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
         query, key, value, *rest = saved

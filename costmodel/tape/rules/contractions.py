@@ -248,7 +248,7 @@ def _trilinear(factors: Sequence[Tensor], lacking: Sequence[Sequence[int]], summ
     if len(first) < len(inner):
         macs = macs + prod(size for axis, size in sizes.items() if axis not in first)
     a.tape.kernel("_trilinear", "matmul", [a, b, c, out], macs=macs * _reals(a))
-    needs = [x.requires_grad for x in factors]
+    needs = [x.is_followed for x in factors]
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
         found: list[Tensor | None] = []
@@ -341,7 +341,7 @@ def kron(a: Tensor, b: Tensor) -> Tensor:
     of_a, of_b = ((1,) * (rank - x.rank) + x.sizes for x in (a, b))
     left = view(a, tuple(size for each in of_a for size in (each, 1)))
     right = view(b, tuple(size for each in of_b for size in (1, each)))
-    return view(mul(left, right), tuple(x * y for x, y in zip(of_a, of_b, strict=True)))
+    return view(mul(left, right), tuple(x * y for x, y in zip(of_a, of_b, strict=True))).unsafe()
 
 
 @rule("torch.linalg.cross")
@@ -359,7 +359,7 @@ def cross(a: Tensor, b: Tensor, *, dim: int = -1) -> Tensor:
         of_b = None if a is None else cross(g, conj(a), dim=dim)
         return [None if b is None else cross(conj(b), g, dim=dim), of_b]
 
-    attach([out], [a, b], [a if b.requires_grad else None, b if a.requires_grad else None], backward)
+    attach([out], [a, b], [a if b.is_followed else None, b if a.is_followed else None], backward)
     return out
 
 

@@ -152,7 +152,7 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geome
     variant = variant_of(sizes)
     macs = _macs(x.sizes if geometry.transposed else sizes, weight)
     tape.kernel("convolution", "conv", [*inputs, out], macs=macs, variant=variant)
-    needs = [tensor.requires_grad for tensor in inputs]
+    needs = [tensor.is_followed for tensor in inputs]
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
         x, weight = saved

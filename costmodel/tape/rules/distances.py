@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from ..table import rule
 from ..tensor import Tensor
 from .arithmetic import add, div, sub
@@ -11,7 +13,7 @@ from .comparisons import clamp_min, eq, ne, where
 from .copies import clone
 from .factories import filled
 from .formulas import Term, expressed
-from .kernels import broadcast, fits
+from .kernels import broadcast, fits, promoted
 from .losses import loss_of, reduced_by
 from .norms import norm, vector_norm
 from .pointwise import minimum
@@ -24,7 +26,8 @@ F = "torch.nn.functional"
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     x1, x2 = expanded(x1, x2)
     lengths = [clone(vector_norm(x, 2, dim, True)) for x in (x1, x2)]
-    least = filled("scalar_tensor", x1.tape, (), x1.dtype)  # it lives to the end
+    common = promoted((x1, x2))
+    least = filled("scalar_tensor", x1.tape, (), torch.promote_types(common, torch.float32))  # it lives to the end
     for length in lengths:
         length.tape.kernel("clamp_min_", "pointwise", [length, least, length], flops=length.elements)
 

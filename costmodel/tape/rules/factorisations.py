@@ -89,7 +89,7 @@ def solve_triangular(a: Tensor, b: Tensor, *, upper: bool, left: bool = True, un
     out = b.new(sizes) if by_rows else by_columns(b, sizes)
     flops = flops_of(b, *lead, n, n, m)
     a.tape.kernel("linalg_solve_triangular", "inverse", [a, b, out], flops=flops, steps=n)
-    needs_a, needs_b = a.requires_grad, b.requires_grad
+    needs_a, needs_b = a.is_followed, b.is_followed
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
         of_b = solve_triangular(adjoint(saved[0]), g, upper=not upper, left=left, unitriangular=unitriangular)
@@ -120,7 +120,7 @@ def cholesky_solve(b: Tensor, factor: Tensor, upper: bool = False) -> Tensor:
     out = by_columns(b, (*lead, n, m))
     flops = flops_of(b, 2, *lead, n, n, m)
     b.tape.kernel("cholesky_solve", "inverse", [b.resolved(), factor.resolved(), out], flops=flops, steps=n)
-    needs = factor.requires_grad
+    needs = factor.is_followed
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
         _, factor, solution = saved
@@ -188,7 +188,7 @@ def solve_ex(a: Tensor, b: Tensor, *, left: bool = True, check_errors: bool = Fa
     read = [a.resolved(), b.resolved()]
     a.tape.kernel("_linalg_solve_ex", "inverse", [*read, out, factors, pivots, info], flops=flops, steps=n)
     del read
-    needs_a, needs_b = a.requires_grad, b.requires_grad
+    needs_a, needs_b = a.is_followed, b.is_followed
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
         _, factors, pivots, solution = saved
@@ -328,7 +328,7 @@ def lu_solve(factors: Tensor, pivots: Tensor, b: Tensor, *, left: bool = True, a
     read = [factors.resolved(), pivots, b.resolved()]
     b.tape.kernel("linalg_lu_solve", "inverse", [*read, out], flops=flops, steps=n)
     del read
-    needs, of_right = factors.requires_grad, b.requires_grad
+    needs, of_right = factors.is_followed, b.is_followed
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
         factors, pivots, solution = saved

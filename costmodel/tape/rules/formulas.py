@@ -223,17 +223,21 @@ def _evaluated(formula: Formula, known: Mapping[str, Operand], wanted: list[bool
 
 
 def _recorded(operands: Operands) -> bool:
-    return torch.is_grad_enabled() and bool(_needing(operands))
+    return torch.is_grad_enabled() and any(type(each) is Tensor and each.requires_grad for each in operands.values())
 
 
 def _needing(operands: Operands) -> set[str]:
-    return {name for name, each in operands.items() if type(each) is Tensor and each.requires_grad}
+    return {name for name, each in operands.items() if type(each) is Tensor and each.is_followed}
 
 
 def _is_kept(name: str, formulas: Formulas, needs: set[str]) -> bool:
     """Whether a node keeps what formulas read: what one alone reads, of an input, only if that is wanted."""
     readers = [names for names, formula in formulas.items() if name in _parameters(formula)]
-    return len(readers) > 1 or any(" " in names or names in needs or name == "result" for names in readers)
+    return (
+        len(readers) > 1
+        or (len(formulas) == 1 and bool(readers))
+        or any(" " in names or names in needs or name == "result" for names in readers)
+    )
 
 
 def _parameters(formula: Formula) -> tuple[str, ...]:

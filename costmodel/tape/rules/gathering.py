@@ -104,7 +104,7 @@ class Writing:
 
     def backward(self, x: Tensor) -> Callable[..., list[Tensor | None]]:
         """As :func:`~..graph.attach` takes it."""
-        wanted = x.requires_grad, self.source is not None and self.source.requires_grad
+        wanted = x.is_followed, self.source is not None and self.source.is_followed
         both, given = self.source is not None, self._backward
 
         def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
@@ -192,7 +192,7 @@ def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: floa
 
 def _index_and(source: Tensor, index: Tensor) -> list[Tensor | None]:
     """What is saved: the source too, whose shape its gradient is given."""
-    return [index, source if source.requires_grad else None]
+    return [index, source if source.is_followed else None]
 
 
 @_writing("index_copy")

@@ -150,7 +150,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     if all(layout.is_channels_last(tensor.hints, tensor.strides) for tensor in full):
         out._strides = layout.channels_last(out.hints)
     out.tape.kernel("cat", "pointwise", [*(each.resolved() for each in tensors), out], flops=0)
-    parts = [(each.requires_grad, each.sizes, each.dtype.is_complex) for each in tensors]
+    parts = [(each.is_followed, each.sizes, each.dtype.is_complex) for each in tensors]
 
     def backward(_: object, g: Tensor) -> list[Tensor | None]:
         return [_cut(g, axis, *part) for part in parts]
@@ -216,7 +216,7 @@ def block_diag(*tensors: Any) -> Tensor:
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     several = _several(tensors)
     common = broadcast(*(each.sizes for each in several))
-    return tuple(each if each.sizes == common else expand(each, common) for each in several)
+    return tuple(expand(each, common) for each in several)
 
 
 def _several(tensors: tuple[Any, ...]) -> list[Tensor]:

@@ -58,7 +58,7 @@ def mm(a: Tensor, b: Tensor) -> Tensor:
 
 def _kept(a: Tensor, b: Tensor) -> list[Tensor | None]:
     """Of two factors each that the other's gradient needs."""
-    return [a if b.requires_grad else None, b if a.requires_grad else None]
+    return [a if b.is_followed else None, b if a.is_followed else None]
 
 
 def _by_columns(x: Tensor) -> bool:
@@ -175,7 +175,7 @@ def _differentiable(
     of_first: OfFactor, of_second: OfFactor, *, order: str,
 ) -> Tensor:  # fmt: skip
     """``out`` with the gradients of a, b and what is added (s), which torch computes in the order of their names."""
-    needs = added.requires_grad
+    needs = added.is_followed
 
     def backward(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
         a, b = saved

@@ -50,7 +50,7 @@ def _normalised(
     out = x.new(x.sizes, strides=image_strides(x, x.sizes) if channels_last else None)
     tape.kernel(name, "pointwise", [x, *present, *read, out, *statistics], flops=out.elements)
     inputs = [x, *present]
-    needs = [each.requires_grad for each in inputs]
+    needs = [each.is_followed for each in inputs]
     shapes = [each.sizes for each in inputs]
     dtypes = [each.dtype for each in inputs]
 

@@ -131,7 +131,7 @@ def norm(x: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtyp
 
 @rule("torch.dist", "Tensor.dist")
 def dist(x: Tensor, other: Tensor, p: Any = 2) -> Tensor:
-    needs = x.requires_grad, other.requires_grad
+    needs = x.is_followed, other.is_followed
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
         x, other, length = saved

@@ -28,7 +28,7 @@ def grid_sample(input: Tensor, grid: Tensor, *_: Any, **__: Any) -> Tensor:
     name = f"grid_sampler_{sides}d"
     out = input.new((*input.sizes[:2], *grid.sizes[1:-1]))
     input.tape.kernel(name, "pointwise", [input, grid, out], flops=out.elements)
-    of_input = input.requires_grad
+    of_input = input.is_followed
 
     def backward(saved: Sequence[Tensor], g: Tensor) -> list[Tensor | None]:
         gradients = [g.new(each.sizes) if need else None for each, need in zip(saved, (of_input, True), strict=True)]

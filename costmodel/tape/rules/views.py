@@ -175,8 +175,8 @@ def reshape(x: Tensor, *given: Sizes, shape: Sizes = None) -> Tensor:
         return view(x, sizes)
     strides = _viewed(x, sizes)
     if strides is None:
-        x = clone(x, memory_format="contiguous")
-        strides = layout.contiguous(tuple(map(x.tape.hint, sizes)))
+        copy = clone(x, memory_format="contiguous")
+        return _shown(copy, sizes, layout.contiguous(tuple(map(x.tape.hint, sizes)))).unsafe()
     return _shown(x, sizes, strides)
 
 

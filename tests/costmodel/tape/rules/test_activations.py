@@ -83,6 +83,7 @@ CASES: dict[str, Case] = {
     "into": rows(lambda x: torch.sigmoid(x, out=torch.empty_like(x)), modes=("inference",)),
     "prelu": Case(F.prelu, parameters=((4,),)),
     "prelu of one": Case(F.prelu, parameters=((1,),)),
+    "prelu of a number": Case(lambda x, w: F.prelu(x.sum(), w), ROWS, ((1,),)),
     "prelu of rows": Case(F.prelu, ROWS, ((6,),), "plain t step wide"),
     "prelu of a stack": Case(F.prelu, STACK, ((4,),)),
     "prelu of a constant": Case(lambda x, w: F.prelu(x.detach(), w) + x, parameters=((4,),)),

@@ -182,6 +182,7 @@ CASES: dict[str, Case] = {
     "unfold(x, 3)": Case(lambda x: F.unfold(x, 3), layouts="plain t cl step"),
     "unfold(x, (3,2), 1, 1, 2)": Case(lambda x: F.unfold(x, (3, 2), 1, 1, 2), layouts="plain t cl step"),
     "unfold(x, 3) of 3 axes": Case(lambda x: F.unfold(x, 3), IMAGE, layouts="plain t step"),
+    "unfold into fewer": Case(lambda x: F.unfold(x, 2, stride=2), (2, 3, 2, 3), layouts="plain"),
     "fold(x, (6,6), 3) of 3 axes": Case(lambda x: F.fold(x, (6, 6), 3), (3, 36, 16), layouts="plain t step"),
     "fold(x, 6, 2, stride=2) of 3 axes": Case(lambda x: F.fold(x, 6, 2, stride=2), (3, 8, 9), layouts="plain t step"),
     "fold(x, (6,6), 3) of 2 axes": Case(lambda x: F.fold(x, (6, 6), 3), (36, 16), layouts="plain t step"),

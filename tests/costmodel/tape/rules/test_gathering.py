@@ -20,6 +20,7 @@ ROW = torch.tensor([[0], [1], [2]])
 
 CASES: dict[str, Case] = {
     "gather": Case(lambda x: x.gather(1, PLACES), ROWS, layouts=WITH_GAPS),
+    "gather of a result": Case(lambda x: (2 * x).gather(1, PLACES), ROWS),
     "complex gather": Case(lambda x: torch.gather(x.conj(), 1, PLACES), ROWS, dtype=torch.complex64),
     "take": Case(lambda x: x.take(PLACES), layouts=EVERY),
     "take_along_dim": Case(lambda x: torch.take_along_dim(x, ROW, 1), ROWS, layouts=WITH_GAPS),

@@ -49,6 +49,8 @@ def _written_view(x: torch.Tensor) -> torch.Tensor:
 CASES: dict[str, Case] = {
     "slice": Case(lambda x: x[:, 1:, ::2] * 2, layouts=EVERY),
     "slice of all": Case(lambda x: x[:] * x[:9] * x[:, :], layouts=EVERY),
+    "slice of all from the end": Case(lambda x: (2 * x)[:1, -4:], layouts=EVERY),
+    "slice from before the start": Case(lambda x: (2 * x)[:1, -9:], layouts=EVERY),
     "select": Case(lambda x: x[1] * 2, layouts=EVERY),
     "new axes": Case(lambda x: x[None, ..., None, 1:2] * 2, layouts=EVERY),
     "from behind": Case(lambda x: x[-1, ..., -2:] * 2),
