@@ -108,11 +108,14 @@ def _is_operator(name: str) -> bool:
 
 @cache
 def _composite_overloads() -> dict[str, list[bool]]:
-    """For each ATen operator, whether its overloads, out variants apart, are composite-implicit."""
+    """For each ATen operator, whether its overloads are composite-implicit.
+
+    Variants with out are apart, and those of named axes, which torch has before 2.13.
+    """
     found: dict[str, list[bool]] = {}
     for full in torch._C._dispatch_get_all_op_names():
         name, _, overload = full.partition(".")
-        if name.startswith("aten::") and not overload.endswith("out"):
+        if name.startswith("aten::") and not overload.endswith("out") and "name" not in overload.lower():
             implicit = torch._C._dispatch_has_kernel_for_dispatch_key(full, "CompositeImplicitAutograd")
             found.setdefault(name, []).append(implicit)
     return found
