@@ -12,21 +12,139 @@ from program_draw import Draw, Operand
 Step = Callable[[Draw], str]
 Of = Callable[[Draw, Operand], str]
 
-SMOOTH = (
-    "sin cos tan exp log sqrt rsqrt tanh sigmoid reciprocal square neg abs exp2 expm1 log1p log2 log10 sinh cosh asin "
-    "acos atan asinh acosh atanh erf erfc sinc frac deg2rad relu nan_to_num logit positive"
-).split()
-ROUNDED = "floor ceil round trunc sign".split()
-ACTIVATIONS = (
-    "relu relu6 silu elu leaky_relu hardtanh selu celu mish gelu softplus hardswish hardsigmoid softshrink hardshrink "
-    "logsigmoid softsign tanhshrink glu"
-).split()
-BINARY = "add sub mul div pow maximum minimum atan2 fmod remainder hypot fmax fmin copysign logaddexp xlogy".split()
-IN_PLACE = "relu_ exp_ sin_ tanh_ sigmoid_ neg_ sqrt_ abs_ reciprocal_ square_ zero_ round_ cos_ log1p_ erf_".split()
+SMOOTH = [
+    "sin",
+    "cos",
+    "tan",
+    "exp",
+    "log",
+    "sqrt",
+    "rsqrt",
+    "tanh",
+    "sigmoid",
+    "reciprocal",
+    "square",
+    "neg",
+    "abs",
+    "exp2",
+    "expm1",
+    "log1p",
+    "log2",
+    "log10",
+    "sinh",
+    "cosh",
+    "asin",
+    "acos",
+    "atan",
+    "asinh",
+    "acosh",
+    "atanh",
+    "erf",
+    "erfc",
+    "sinc",
+    "frac",
+    "deg2rad",
+    "relu",
+    "nan_to_num",
+    "logit",
+    "positive",
+]
+ROUNDED = ["floor", "ceil", "round", "trunc", "sign"]
+ACTIVATIONS = [
+    "relu",
+    "relu6",
+    "silu",
+    "elu",
+    "leaky_relu",
+    "hardtanh",
+    "selu",
+    "celu",
+    "mish",
+    "gelu",
+    "softplus",
+    "hardswish",
+    "hardsigmoid",
+    "softshrink",
+    "hardshrink",
+    "logsigmoid",
+    "softsign",
+    "tanhshrink",
+    "glu",
+]
+BINARY = [
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "pow",
+    "maximum",
+    "minimum",
+    "atan2",
+    "fmod",
+    "remainder",
+    "hypot",
+    "fmax",
+    "fmin",
+    "copysign",
+    "logaddexp",
+    "xlogy",
+]
+IN_PLACE = [
+    "relu_",
+    "exp_",
+    "sin_",
+    "tanh_",
+    "sigmoid_",
+    "neg_",
+    "sqrt_",
+    "abs_",
+    "reciprocal_",
+    "square_",
+    "zero_",
+    "round_",
+    "cos_",
+    "log1p_",
+    "erf_",
+]
 OPERATORS = ("+", "-", "*", "/", "**")
-REDUCTIONS = "sum mean amax amin logsumexp var std norm argmax nansum count_nonzero nanmean".split()
-COMPLEX = "exp sin conj abs real imag angle square reciprocal neg sqrt sgn resolve_conj".split()
-LOSSES = "mse_loss l1_loss smooth_l1_loss huber_loss kl_div binary_cross_entropy_with_logits soft_margin_loss".split()
+REDUCTIONS = [
+    "sum",
+    "mean",
+    "amax",
+    "amin",
+    "logsumexp",
+    "var",
+    "std",
+    "norm",
+    "argmax",
+    "nansum",
+    "count_nonzero",
+    "nanmean",
+]
+COMPLEX = [
+    "exp",
+    "sin",
+    "conj",
+    "abs",
+    "real",
+    "imag",
+    "angle",
+    "square",
+    "reciprocal",
+    "neg",
+    "sqrt",
+    "sgn",
+    "resolve_conj",
+]
+LOSSES = [
+    "mse_loss",
+    "l1_loss",
+    "smooth_l1_loss",
+    "huber_loss",
+    "kl_div",
+    "binary_cross_entropy_with_logits",
+    "soft_margin_loss",
+]
 INFINITY, FROBENIUS = "float('inf')", "'fro'"
 
 

@@ -344,10 +344,7 @@ def cross_entropy(
     smooth = _summed(logarithms, weight, classes)
     ignored = eq(target, ignore_index)
     masked_fill_(smooth, ignored, 0.0)
-    if reduction == "mean":
-        total = _mean_of_others(smooth, ignored)
-    else:
-        total = reduced_by(reduction, smooth)
+    total = _mean_of_others(smooth, ignored) if reduction == "mean" else reduced_by(reduction, smooth)
     scaled = mul(total, label_smoothing)
     return add(mul(loss, 1 - label_smoothing), scaled)
 
