@@ -2,9 +2,8 @@
 
     python benchmarks/random_programs.py --count 2000 --seed 0
 
-Of each program that is recorded otherwise than torch runs it, the source is printed, to be run with
-PYTHONPATH=tests/costmodel.
-The exit status is then 1. Program i of a seed is the same whatever the count.
+Of each program that is recorded otherwise than torch runs it, the source is printed; it imports program_draw, of
+tests/costmodel. The exit status is then 1. Program i of a seed is the same whatever the count.
 """
 
 from __future__ import annotations
