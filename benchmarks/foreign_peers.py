@@ -131,7 +131,7 @@ LAYERS = [
 
 
 def verdict(layer: Layer, mode: Any) -> tuple[str, str]:
-    """ "exact", "refused" and why, "WRONG" and what differs as (measured, predicted), or "not there" and why."""
+    """What came of a comparison: exact, refused and why, WRONG and what differs as (measured, predicted), or why not."""
     try:
         module, x = layer.build(), torch.rand(layer.shape)
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:

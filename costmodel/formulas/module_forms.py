@@ -16,8 +16,8 @@ from ..tape.recording import Recording
 from ..tape.run import prompt_frees
 from .asymptotics import leading_terms
 from .atoms import Atoms
-from .knowledge import Knowledge, Learnt
 from .cases import REFUSALS, Outcome, Path, Ranges, explore, join, pieces
+from .knowledge import Knowledge, Learnt
 from .own_sizes import STEPS, NotAlike, along, check, further, numbers, smaller
 from .peak import peak_candidates
 from .samples import FAR, Samples

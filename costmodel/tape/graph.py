@@ -61,9 +61,7 @@ def attach(
         tensor.edge = (node, index)
 
 
-def _kept(
-    tape: Tape, saved: Sequence[Tensor | None], outputs: Sequence[Tensor], afterwards: bool
-) -> tuple[Any, ...]:
+def _kept(tape: Tape, saved: Sequence[Tensor | None], outputs: Sequence[Tensor], afterwards: bool) -> tuple[Any, ...]:
     """What a node keeps: the tensors, or what the innermost hook on saved tensors makes of them.
 
     Torch packs inputs before an operation runs, its outputs afterwards, and all that an autograd Function keeps. A

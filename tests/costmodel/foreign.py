@@ -404,9 +404,7 @@ class DenseBlock(nn.Module):
     def __init__(self, c: int, growth: int, layers: int) -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.BatchNorm2d(c + i * growth) for i in range(layers))
-        self.convs = nn.ModuleList(
-            nn.Conv2d(c + i * growth, growth, 3, padding=1, bias=False) for i in range(layers)
-        )
+        self.convs = nn.ModuleList(nn.Conv2d(c + i * growth, growth, 3, padding=1, bias=False) for i in range(layers))
 
     def forward(self, x: Tensor) -> Tensor:
         """All features, joined."""
@@ -771,6 +769,7 @@ class _Last(nn.Module):
         """Outputs at every place."""
         y: Tensor = self.layer(x)[0]
         return y
+
 
 # In which modes a module is refused, and what the error names.
 REFUSED = {"nn.LSTM": ("train", "LSTM")}

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 
 from .. import layout
-from ..graph import attach
 from ..errors import Mismatch
+from ..graph import attach
 from ..table import rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
