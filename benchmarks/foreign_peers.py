@@ -131,7 +131,7 @@ LAYERS = [
 
 
 def verdict(layer: Layer, mode: Any) -> tuple[str, str]:
-    """What came of a comparison: exact, refused and why, WRONG and what differs as (measured, predicted), or why not."""
+    """What came of it: exact, refused and why, WRONG and what differs as (measured, predicted), or why none."""
     try:
         module, x = layer.build(), torch.rand(layer.shape)
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:
