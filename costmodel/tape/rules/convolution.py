@@ -18,7 +18,7 @@ from ..sizes import fit, halved, multiple, quotient
 from ..table import active, rule
 from ..tape import Shape, Size
 from ..tensor import Tensor
-from .kernels import alike, moved
+from .kernels import alike
 from .padding import constant_pad
 from .views import squeeze, unsqueeze
 
