@@ -131,7 +131,7 @@ LAYERS = [
 
 
 def verdict(layer: Layer, mode: Any) -> tuple[str, str]:
-    """The word "exact", "refused", "WRONG" or "not there", and why, or what differs as (measured, predicted)."""
+    """What came of it: exact, refused and why, WRONG and what differs as (measured, predicted), or why none."""
     try:
         module, x = layer.build(), torch.rand(layer.shape)
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:

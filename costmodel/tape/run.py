@@ -265,9 +265,11 @@ def _graphs_recorded() -> Iterator[None]:
     def leave(self: Any, *_: object) -> None:
         table.active().hooks.pop()
 
-    def keep(tensor: Any, is_output: bool = False) -> Any:
-        table.active().kept.append(weakref.ref(tensor))
-        return tensor
+    def keep(tensor: Tensor, is_output: bool = False) -> Tensor:
+        kept = tensor.alias().unsafe()  # of its own: it goes with the checkpoint
+        kept.edge = tensor.edge
+        table.active().kept.append(weakref.ref(kept))
+        return kept
 
     hooks: Any = torch.autograd.graph.saved_tensors_hooks
     backward = table.RULES.find(torch.autograd.backward)

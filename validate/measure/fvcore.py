@@ -583,6 +583,8 @@ ZERO_MACS = (
     "zero_",
     "zeros",
     "zeros_like",
+    "set_",
+    "numel",
 )
 
 

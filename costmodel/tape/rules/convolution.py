@@ -297,7 +297,7 @@ def _positions(sides: Sides, kernel: Sides, dilation: Any, padding: Any, stride:
     each = zip(sides, kernel, _each(dilation, 2), _each(padding, 2), _each(stride, 2), strict=True)
     counts = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, d, p, s in each]
     if not all(active().holds(count >= 1) for count in counts):
-        raise Mismatch(f"patches of {kernel} of an image of {sides}")
+        raise Mismatch(f"patches of {kernel} are larger than an image of {sides}")
     return prod(counts)
 
 

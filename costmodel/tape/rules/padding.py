@@ -32,7 +32,7 @@ def pad(input: Tensor, pad: Sequence[Size], mode: str = "constant", value: float
     for i, width in enumerate(pad):
         side = input.sizes[-1 - i // 2]
         if mode != "replicate" and not input.tape.holds(width < side if mode == "reflect" else width <= side):
-            raise Mismatch(f"{mode} padding by {width} of {side} entries")
+            raise Mismatch(f"{mode} padding by {width} does not fit {side} entries")
     if mode == "circular":
         return _circular(input, pad)
     return _mirrored(f"{MIRRORING[mode]}{sides}d", input, pad)

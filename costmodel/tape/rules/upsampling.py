@@ -49,7 +49,7 @@ def interpolate(
     if len(grown) != count:
         raise Mismatch(f"interpolation to {len(grown)} sides of an image with {count}")
     if not all(input.tape.holds(side >= 1) for side in grown):
-        raise Mismatch(f"interpolation of an image of {sides} to one of {grown}")
+        raise Mismatch(f"interpolation of an image with sides {sides} to {grown}")
     if mode == "area":
         averaged: Tensor = getattr(torch.nn.functional, f"adaptive_avg_pool{count}d")(input, grown)
         return averaged

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,16 @@ def test_there_are_as_many_as_promised() -> None:
     """Of plain torch alone; benchmarks/foreign_peers.py has the layers of others."""
     assert sum(exact(name, "train") and exact(name, "inference") for name in FOREIGN) >= 34
     assert len(WITH_NAMES) >= 20
+
+
+def test_the_documentation_has_the_table() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "modules.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
+    told = {name: verdicts for name, *verdicts in rows}
+    for name in FOREIGN:
+        assert [verdict.partition(":")[0] for verdict in told[name][:2]] == [
+            "exact" if exact(name, mode) else "refused" for mode in MODES
+        ], name
 
 
 @pytest.mark.parametrize("mode", MODES)

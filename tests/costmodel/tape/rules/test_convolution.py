@@ -181,6 +181,8 @@ CASES: dict[str, Case] = {
     ),
     "unfold(x, 3)": Case(lambda x: F.unfold(x, 3), layouts="plain t cl step"),
     "unfold(x, (3,2), 1, 1, 2)": Case(lambda x: F.unfold(x, (3, 2), 1, 1, 2), layouts="plain t cl step"),
+    "unfold(x, 5, stride=3), smaller than x": Case(lambda x: F.unfold(x, 5, stride=3), layouts="plain t"),
+    "fold(x, 6, 5, stride=3), larger": Case(lambda x: F.fold(x, 6, 5, stride=3), (3, 25, 1), layouts="plain"),
     "unfold(x, 3) of 3 axes": Case(lambda x: F.unfold(x, 3), IMAGE, layouts="plain t step"),
     "unfold into fewer": Case(lambda x: F.unfold(x, 2, stride=2), (2, 3, 2, 3), layouts="plain"),
     "fold(x, (6,6), 3) of 3 axes": Case(lambda x: F.fold(x, (6, 6), 3), (3, 36, 16), layouts="plain t step"),

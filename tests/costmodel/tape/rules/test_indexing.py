@@ -54,6 +54,7 @@ CASES: dict[str, Case] = {
     "select": Case(lambda x: x[1] * 2, layouts=EVERY),
     "new axes": Case(lambda x: x[None, ..., None, 1:2] * 2, layouts=EVERY),
     "from behind": Case(lambda x: x[-1, ..., -2:] * 2),
+    "from before the start": Case(lambda x: x[:, -9:] * x[:, -9:, -9:-6].sum(), layouts=EVERY),
     "beyond the end": Case(lambda x: torch.cat([x[:9, 2:1], x[:9, :-1]], 1)),
     "ellipsis": Case(lambda x: x[...] * 2),
     "index": Case(lambda x: x[PAIR], layouts=EVERY),

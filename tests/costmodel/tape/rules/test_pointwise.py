@@ -66,6 +66,7 @@ SUMS = {
     "shifted": Case(lambda x, w: x + w, parameters=CHANNELS),
     "parameter first": Case(lambda x, w: w - x, parameters=CHANNELS),
     "twice": Case(lambda x: x + x.mT + x),
+    "one gradient for several inputs": Case(lambda x: (lambda y: (x + (y + y)).tanh())(x.tanh())),
     "without axes": one(lambda x: x + x.sum()),
     "both broadcast": Case(lambda x, w: x + w, (3, 1), ((6,),), LAYOUTS),
     "constant": first(torch.sub),
