@@ -18,10 +18,11 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from . import table
-from .errors import unruled
+from .errors import refused, unruled
 from .graph import attach
 from .tape import Storage, Tape, pinned
 from .tensor import Tensor
+from .versions import since
 
 PARAMETER_TRANSFORM = "parameter_transform"
 # Modules, autograd's Function and the garbage collector are every thread's: one records at a time.
@@ -237,8 +238,15 @@ class Context:
 
 @contextmanager
 def _functions_recorded() -> Iterator[None]:
-    """Record autograd Functions by their own forward and backward."""
-    original: Any = torch.autograd.Function.__dict__["apply"]
+    """Record autograd Functions by their own forward and backward.
+
+    Before torch 2.14 ``apply`` asks that of a class below, which an ``apply`` that a program bound earlier reaches too.
+    Since then such a one is C++ alone: it is refused where it keeps tensors, which is the first that is seen of it.
+    """
+    function: Any = torch.autograd.Function
+    late = since(2, 14)
+    base = function if late else function.__mro__[1]
+    original = vars(base).get("apply")
 
     @classmethod  # type: ignore[misc]
     def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
@@ -249,9 +257,15 @@ def _functions_recorded() -> Iterator[None]:
             given, named = bound.args, bound.kwargs
         if table.recordings() and any(type(value) is Tensor for value in given):
             return _record_function(cls, given, named)
-        return original.__get__(None, cls)(*args, **kwargs)
+        of_torch = super(base, cls).apply if original is None else original.__get__(None, cls)
+        return of_torch(*args, **kwargs)
 
-    with _replaced(torch.autograd.Function, "apply", apply):
+    def refuse(self: Any, *_: Any) -> None:
+        raise refused(f"torch.autograd.Function.apply of {type(self).__name__}, bound before the recording")
+
+    with _replaced(base, "apply", apply), ExitStack() as stack:
+        if late:
+            stack.enter_context(_replaced(torch.autograd.function.FunctionCtx, "save_for_backward", refuse))
         yield
 
 

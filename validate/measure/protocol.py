@@ -22,6 +22,7 @@ Mode = Literal["train", "inference"]
 
 STEP_COUNTER = "step"  # its key in Adam's state
 NUMBERS = (STEP_COUNTER, "mu_product")  # of an optimizer's state: tensors without axes on the host, for each parameter
+FIRST_STEPS = ("sgd", "sgd-momentum", "adam", "adamw")  # of which what the host keeps is told apart in a first step
 
 
 class Call(ABC):
@@ -216,7 +217,7 @@ class TrainingStep(Call):
             raise ValueError(f"labels must be torch.int64 of shape {tuple(x.shape[:1])} on {where}, got {got}")
         self.module, self.x, self.labels, self.criterion = net, x, labels, MarginCrossEntropy()
         self.inputs = [x, labels]
-        self.accumulate, self.autocast = accumulate, autocast
+        self.accumulate, self.autocast, self._named = accumulate, autocast, optimizer
         if isinstance(optimizer, str):
             # Without a learning rate the steps launch the same operators, and start from the same parameters.
             optimizer = partial(find_optimizer(optimizer), weight_decay=weight_decay, form=form, lr=0.0)
@@ -274,6 +275,8 @@ class FirstStep(TrainingStep):
     """
 
     def _start(self) -> None:
+        if self._named not in FIRST_STEPS:
+            raise ValueError(f"a first step is measured of {', '.join(FIRST_STEPS)}, got {self._named!r}")
         self.net = self.module
         self.reset()
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lipcost.validate import measure_flops, measure_memory, measure_step
 from lipcost.validate.measure.live import storage_bytes
-from lipcost.validate.measure.protocol import OPTIMIZERS, FirstStep, LayerCall, TrainingStep
+from lipcost.validate.measure.protocol import FIRST_STEPS, FirstStep, LayerCall, TrainingStep
 
 LABELS = torch.tensor([0, 2])
 
@@ -85,7 +85,7 @@ def test_copies_are_measured() -> None:
     assert not x.requires_grad and call.x.requires_grad
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", FIRST_STEPS)
 @pytest.mark.parametrize("first", [False, True])
 def test_a_reset_leads_back_to_where_a_step_starts(optimizer: str, first: bool) -> None:
     net, x = nn.Linear(4, 3), torch.rand(2, 4)

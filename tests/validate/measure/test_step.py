@@ -203,7 +203,7 @@ def test_a_network_in_inference(name):
 
 def test_bad_arguments():
     net, x = nn.Linear(4, 3), torch.rand(2, 4)
-    with pytest.raises(ValueError, match="one of sgd, sgd-momentum, adam, adamw, got 'lion'"):
+    with pytest.raises(ValueError, match="unknown optimizer 'lion'; optimizers: sgd, sgd-momentum, adam, adamw"):
         measure_step(net, x, LABELS, "lion")
     with pytest.raises(ValueError, match=r"labels must be torch\.int64 of shape \(2,\) on the CPU, got torch\.float32"):
         measure_step(net, x, LABELS.float())

@@ -19,6 +19,12 @@ LAYOUTS = "plain t step wide"
 INFERENCE = ("inference",)
 
 
+def shared_gradient(x: torch.Tensor) -> torch.Tensor:
+    """A gradient that goes to one result twice."""
+    y = x.tanh()
+    return (x + (y + y)).tanh()
+
+
 def same(function: Callable[..., Any], **how: Any) -> Case:
     """A function of rows and of a parameter of their shape."""
     return Case(function, ROWS, SAME, "plain t step", **how)
@@ -66,7 +72,7 @@ SUMS = {
     "shifted": Case(lambda x, w: x + w, parameters=CHANNELS),
     "parameter first": Case(lambda x, w: w - x, parameters=CHANNELS),
     "twice": Case(lambda x: x + x.mT + x),
-    "one gradient for several inputs": Case(lambda x: (lambda y: (x + (y + y)).tanh())(x.tanh())),
+    "one gradient for several inputs": Case(shared_gradient),
     "without axes": one(lambda x: x + x.sum()),
     "both broadcast": Case(lambda x, w: x + w, (3, 1), ((6,),), LAYOUTS),
     "constant": first(torch.sub),
