@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from lipcost.costmodel import OPTIMIZERS, find_device, predict_network
-from lipcost.costmodel.tape import Tape, Tensor
+from lipcost.costmodel.tape import Tape, running
+from lipcost.costmodel.tape.program import given
+from lipcost.costmodel.tape.run import on_host
 
 FLOAT = 4
 STATES = {"sgd": 0, "sgd-momentum": 1, "adam": 2, "adamw": 2}
@@ -39,15 +41,20 @@ KERNELS = {"sgd": 1, "sgd-momentum": 3, "adam": 7, "adamw": 7}  # per parameter,
 def test_an_optimizer_step_by_hand(case: tuple[str, bool, bool], expected: int) -> None:
     name, weight_decay, foreach = case
     tape = Tape()
-    parameters, gradients = ([Tensor(tape, (n,), torch.float32) for n in SIZES] for _ in range(2))
-    optimizer = OPTIMIZERS[name](parameters, weight_decay=weight_decay, foreach=foreach)
-    base = (2 + STATES[name]) * sum(SIZES) * FLOAT
-    start = len(tape.events)
-    optimizer.step(gradients)
-    state = STATES[name] * sum(SIZES) * FLOAT  # there before, so in the tape's base and no event
-    live = [state + size for size in accumulate(sign * storage.nbytes for sign, storage in tape.events)]
-    assert live[start - 1] == live[-1] == base
-    assert max(live) == base + expected * FLOAT
+    with running(tape), on_host(tape), torch.no_grad():
+        parameters = [given(tape, (n,), torch.float32).require_grad() for n in SIZES]
+        for p in parameters:
+            p.grad = given(tape, p.sizes, torch.float32)
+        form = "foreach" if foreach else "single"
+        with tape.beforehand():
+            optimizer = OPTIMIZERS[name](parameters, weight_decay=weight_decay, form=form, bare=True)
+            optimizer.step()
+        base = (2 + STATES[name]) * sum(SIZES) * FLOAT
+        assert sum(storage.nbytes for storage in tape.base) == base
+        optimizer.step()
+        live = list(accumulate(sign * storage.nbytes for sign, storage in tape.events))
+    assert sum(live[-1:]) == 0
+    assert max(live, default=0) == expected * FLOAT
     assert len(tape.operations) == (KERNELS[name] + weight_decay) * (1 if foreach else len(SIZES))
     assert sum(op.flops for op in tape.operations) == (KERNELS[name] + weight_decay) * sum(SIZES)
 
