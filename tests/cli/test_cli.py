@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -229,6 +230,7 @@ class Found(NamedTuple):
     passed: bool
     lines: list[dict[str, Any]]
     verdict: str = "Some."
+    environment: Any = MappingProxyType({"torch": torch.__version__})
 
     def summary(self) -> list[dict[str, Any]]:
         return self.lines
