@@ -57,8 +57,9 @@ class Bottleneck(nn.Module):
         super().__init__()
         c_out = 4 * width
 
-        def convolution(*sizes: int, **how: int) -> nn.Sequential:
-            return nn.Sequential(nn.Conv2d(*sizes, bias=False, **how), nn.BatchNorm2d(sizes[1]))
+        def convolution(*sizes: int, **how: Any) -> nn.Sequential:
+            c, d, k = sizes
+            return nn.Sequential(nn.Conv2d(c, d, k, bias=False, **how), nn.BatchNorm2d(d))
 
         self.body = nn.Sequential(
             convolution(c_in, width, 1),

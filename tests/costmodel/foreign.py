@@ -724,7 +724,7 @@ FOREIGN: dict[str, Foreign] = {
     ),
     "weight-normed": Foreign(
         lambda: nn.Sequential(
-            weight_norm(nn.Conv2d(3, 4, 3)), nn.Softplus(), weight_norm(nn.Conv2d(4, 4, 3), dim=None)
+            weight_norm(nn.Conv2d(3, 4, 3)), nn.Softplus(), weight_norm(nn.Conv2d(4, 4, 3), dim=None)  # type: ignore[arg-type]
         ),
         IMAGE, SQUARE,
     ),

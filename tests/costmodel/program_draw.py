@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -146,15 +147,15 @@ class Draw:
             raise Unfit
         return self.operand(self.one(*names[-4:]))
 
-    def axis(self, a: Operand) -> int:
+    def axis(self, a: Operand) -> builtins.int:
         """An axis of a tensor, counted from the front or from the back."""
         return self.int(-a.rank, a.rank - 1) if a.rank else 0
 
-    def axes(self, a: Operand) -> tuple[int, ...]:
+    def axes(self, a: Operand) -> tuple[builtins.int, ...]:
         """Several."""
         return tuple(self.random.sample(range(a.rank), self.int(1, max(1, a.rank)))) if a.rank else ()
 
-    def parameter(self, *shape: int) -> str:
+    def parameter(self, *shape: builtins.int) -> str:
         """A parameter, frozen or not, or a constant; an old one or a new one."""
         old = [n for n, t in self.tensors.items() if n[0] in "pc" and t.shape == shape and t.is_floating_point()]
         if old and self.chance(0.5):
@@ -177,11 +178,11 @@ class Draw:
         self.tensors[name] = eval(made, dict(NAMESPACE))
         return name
 
-    def indices(self, below: int, *shape: int) -> str:
+    def indices(self, below: builtins.int, *shape: builtins.int) -> str:
         """A constant of indices."""
         return self.constant(f"torch.randint(0, {below}, {tuple(shape)})")
 
-    def mask(self, *shape: int) -> str:
+    def mask(self, *shape: builtins.int) -> str:
         """A mask: a constant or a comparison."""
         if self.chance(0.5):
             return self.constant(f"torch.rand({tuple(shape)}) > 0.5")
@@ -202,7 +203,9 @@ class Draw:
         """A matrix."""
         return self._shaped(2, lambda h, w: (-1, w))
 
-    def _shaped(self, rank: int, shape: Callable[[int, int], tuple[int, ...]]) -> Operand:
+    def _shaped(
+        self, rank: builtins.int, shape: Callable[[builtins.int, builtins.int], tuple[builtins.int, ...]]
+    ) -> Operand:
         if any(t.ndim == rank and t.is_floating_point() for t in self.tensors.values()) and self.chance(0.8):
             return self.tensor(lambda t: t.ndim == rank)
         a = self.tensor(lambda t: t.ndim >= 2)

@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import count, groupby
 from random import Random
 from typing import Any, NamedTuple
@@ -215,14 +216,14 @@ def compared(program: Program) -> Outcome:
     with reproducible():
         for mode in MODES:
             net = _Observed(program.net())
-            expected = _figures(lambda net=net, mode=mode: measured(net, program.input(), mode, unused=True))
+            expected = _figures(partial(measured, net, program.input(), mode, unused=True))
             if isinstance(expected, dict):
                 net.seen.clear()
                 with torch.set_grad_enabled(mode == "train"):
                     net.train(mode == "train")(program.input().requires_grad_(mode == "train"))
                 expected["output"] = net.seen[-1]
             net.seen.clear()
-            found = _figures(lambda net=net, mode=mode: predicted(net, program.shape, mode, program.dtype))
+            found = _figures(partial(predicted, net, program.shape, mode, program.dtype))
             if isinstance(found, UnruledFunction):
                 return Outcome("refused", str(found).split(" in ")[0].split(" at ")[0].split(";")[0])
             if isinstance(expected, Exception) or isinstance(found, Exception):

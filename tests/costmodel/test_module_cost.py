@@ -20,6 +20,7 @@ from lipcost.layers import LAYERS
 from lipcost.validate import measure_flops, measure_memory
 
 MODES = ("train", "inference")
+OTHER: Any = ("eval",)
 FAMILY = [
     "macs_forward",
     "flops_backward",
@@ -150,7 +151,7 @@ def test_a_formula_is_nothing_where_the_module_takes_no_such_sizes() -> None:
 
 @pytest.mark.parametrize("name", ["residual", "linear", "heads"])
 def test_a_modules_own_sizes_as_symbols(name: str) -> None:
-    factory, shape, sizes, points = {
+    table: dict[str, Any] = {
         "residual": (Residual, ("b", "c", "s", "s"), {"c_in": "c", "c_out": "c"}, [(2, 3, 5), (1, 1, 4), (4, 20, 1)]),
         "linear": (
             nn.Linear,
@@ -159,7 +160,8 @@ def test_a_modules_own_sizes_as_symbols(name: str) -> None:
             [(2, 3, 5), (1, 7, 30), (4, 11, 2)],
         ),
         "heads": (lambda c: nn.Sequential(nn.Linear(c, c), nn.Unflatten(1, (4, c // 4))), ("b", "c"), {"c": "c"}, []),
-    }[name]
+    }
+    factory, shape, sizes, points = table[name]
     formulas = cost(factory, shape, **sizes)
     names = list(formulas.symbols)
     for values in points:
@@ -218,7 +220,7 @@ def test_json() -> None:
     [
         (lambda: cost(nn.ReLU(), (2, 0)), "shape must be a positive integer, got 0"),
         (lambda: cost(nn.ReLU(), ("b c", 3)), "a size is a positive integer or a name such as 'b', got 'b c'"),
-        (lambda: cost(nn.ReLU(), (2, 3), "eval"), "unknown mode 'eval'"),
+        (lambda: cost(nn.ReLU(), (2, 3), *OTHER), "unknown mode 'eval'"),
         (lambda: cost(nn.ReLU(), (2, 3), c=3), "'c' is for a class or a function; a module has its own sizes"),
         (lambda: cost(nn.ReLU(), (2, 3), dtype="float3"), "unknown dtype 'float3'"),
         (lambda: cost(nn.ReLU(), ("b", 3)).evaluate("peak_bytes", c=3), "give a number or an array for each symbol: b"),

@@ -117,7 +117,7 @@ OF_ONE_S_OWN: dict[str, tuple[Callable[[], nn.Module], Callable[[Any], Any]]] = 
     ),
     "groups": (
         small,
-        lambda p: torch.optim.SGD([{"params": list(p)[:2], "lr": 0.1}, {"params": list(p)[2:]}], momentum=0.5),
+        lambda p: torch.optim.SGD([{"params": p[:2], "lr": 0.1}, {"params": p[2:]}], momentum=0.5),
     ),
     "AMSGrad": (small, lambda p: torch.optim.Adam(p, amsgrad=True)),
     "Nesterov": (small, lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1)),
