@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from . import table
@@ -197,6 +198,8 @@ def constant(tensor: torch.Tensor, tape: Tape, counted: bool = True) -> Tensor:
     _, known = tape.constants.get(id(tensor), (None, None))
     out: Tensor | None = None if known is None else known()
     if out is None:
+        if is_lazy(tensor):
+            raise refused("an uninitialized parameter of torch.nn.modules.lazy: call the module once")
         real = tensor.untyped_storage()
         key = "storage", real._cdata
         if key not in tape.constants:

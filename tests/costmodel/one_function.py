@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lipcost.costmodel.tape import Tape
+from lipcost.costmodel.tape import Tape, UnruledFunction
+from lipcost.costmodel.tape.errors import Mismatch
 from lipcost.costmodel.tape.program import Program, record_call
 from lipcost.costmodel.tape.recording import CLASSES
 from lipcost.validate import measure_flops, measure_memory
@@ -102,21 +103,56 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-def parametrized(cases: Mapping[str, Case], modules: Mapping[str, Callable[[], nn.Module]] | None = None) -> Any:
-    """The decorator of a test that calls :func:`check`: each case in each of its layouts; modules of images too."""
-    return pytest.mark.parametrize(("make", "case", "layout"), list(_parameters(cases, modules or {})))
+Make = Callable[[], nn.Module]
 
 
-def _parameters(cases: Mapping[str, Case], modules: Mapping[str, Callable[[], nn.Module]]) -> Iterator[Any]:
-    """Each case in its first layout and in one of the others, in turn; the rest is slow."""
+def parametrized(
+    cases: Mapping[str, Case],
+    modules: Mapping[str, Make] | None = None,
+    others: Mapping[str, tuple[Make, tuple[int, ...]]] | None = None,
+) -> Any:
+    """The decorator of a test that calls :func:`check`.
+
+    Args:
+        cases: each in its first layout and in one of the others, in turn; the rest is slow.
+        modules: of images.
+        others: modules of other shapes, with these.
+    """
+    parameters = [*_parameters(cases), *_of_modules(modules or {}, others or {})]
+    return pytest.mark.parametrize(("make", "case", "layout"), parameters)
+
+
+def _parameters(cases: Mapping[str, Case]) -> Iterator[Any]:
     for i, (name, case) in enumerate(cases.items()):
         layouts = [layout for layout in case.layouts.split() if len(case.shape) in LAYOUTS[layout].ranks]
         for j, layout in enumerate(layouts):
             slow = j > 0 and j - 1 != i % (len(layouts) - 1)
             yield pytest.param(None, case, layout, id=f"{name}-{layout}", marks=[pytest.mark.slow] if slow else [])
+
+
+def _of_modules(modules: Mapping[str, Make], others: Mapping[str, tuple[Make, tuple[int, ...]]]) -> Iterator[Any]:
     for name, make in modules.items():
         for layout in ("plain", "cl"):
             yield pytest.param(make, Case(make), layout, id=f"{name}-{layout}")
+    for name, (make, shape) in others.items():
+        yield pytest.param(make, Case(make, shape), "plain", id=f"{name} of another shape")
+
+
+def refusals(table: Mapping[str, list[Case]]) -> Any:
+    """The decorator of a test that calls :func:`check_refused`: what is refused, by what the error says."""
+    parameters = [
+        pytest.param(message, case, id=f"{message}-{i}")
+        for message, cases in table.items()
+        for i, case in enumerate(cases)
+    ]
+    return pytest.mark.parametrize(("message", "case"), parameters)
+
+
+def check_refused(message: str, case: Case) -> None:
+    """Assert that a case is refused in training: as what has no rule, or as sizes that do not fit."""
+    net = Of(case.function, *case.parameters, dtype=case.dtype)
+    with pytest.raises((UnruledFunction, Mismatch), match=message):
+        predicted(net, case.shape, "train", case.dtype)
 
 
 def check(make: Callable[[], nn.Module] | None, case: Case, layout: str) -> None:

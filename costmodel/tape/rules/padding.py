@@ -122,7 +122,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     n = downscale_factor
     for side in (h, w):
         if not divides(n, side):
-            raise ValueError(f"pixel_unshuffle by {n} takes images whose sides are multiples of it, got {h}x{w}")
+            raise Mismatch(f"pixel_unshuffle by {n} takes images whose sides are multiples of it, got {h}x{w}")
     out = _shuffled("pixel_unshuffle", input, (*lead, c * n**2, h // n, w // n))
     attach([out], [input], [], lambda _, g: [_shuffled("pixel_shuffle", g, before)])
     return out

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from one_function import STACK, Case, check, parametrized, predicted
+from one_function import STACK, Case, check, check_refused, parametrized, refusals
 from torch import Tensor, nn
 
 SIGNAL, IMAGE, BLOCK, BLOCKS = (4, 6), (4, 6, 6), (4, 4, 3, 5), (2, 4, 4, 3, 5)
@@ -217,11 +217,11 @@ OTHERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
        for mode in ("reflect", "replicate", "circular")},
 }  # fmt: skip
 
-REFUSED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], torch.dtype, str]] = {
-    "complex": (lambda: nn.Conv2d(4, 5, 3, dtype=torch.complex64), (3, 4, 6, 6), torch.complex64, "complex numbers"),
-    "uninitialised": (lambda: nn.LazyConv2d(5, 3), (3, 4, 6, 6), torch.float32, "ninitialized"),
-    "of another rank": (lambda: nn.Conv2d(4, 5, 3), (4, 6), torch.float32, "rank"),
-    "too small": (lambda: nn.Conv2d(4, 5, 3), (1, 4, 2, 2), torch.float32, "larger than the padded image"),
+REFUSED: dict[str, list[Case]] = {
+    "complex numbers": [Case(nn.Conv2d(4, 5, 3, dtype=torch.complex64), (3, 4, 6, 6), dtype=torch.complex64)],
+    "an uninitialized parameter": [Case(nn.LazyConv2d(5, 3), (3, 4, 6, 6))],
+    "rank": [Case(nn.Conv2d(4, 5, 3), (4, 6))],
+    "larger than the padded image": [Case(nn.Conv2d(4, 5, 3), (1, 4, 2, 2))],
 }
 
 
@@ -230,20 +230,14 @@ def _frozen_weight(layer: nn.Conv2d) -> nn.Conv2d:
     return layer
 
 
-@parametrized(CASES, MODULES)
+@parametrized(CASES, MODULES, OTHERS)
 def test_a_rule_is_what_torch_does(make: Callable[[], nn.Module] | None, case: Case, layout: str) -> None:
     check(make, case, layout)
 
 
-@pytest.mark.parametrize(("make", "shape"), OTHERS.values(), ids=OTHERS)
-def test_a_module_is_what_torch_does(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> None:
-    check(make, Case(make, shape), "plain")
-
-
-@pytest.mark.parametrize(("make", "shape", "dtype", "why"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused(make: Callable[[], nn.Module], shape: tuple[int, ...], dtype: torch.dtype, why: str) -> None:
-    with pytest.raises(ValueError, match=why):
-        predicted(make(), shape, "train", dtype)
+@refusals(REFUSED)
+def test_what_is_refused(message: str, case: Case) -> None:
+    check_refused(message, case)
 
 
 @pytest.mark.parametrize("case", [

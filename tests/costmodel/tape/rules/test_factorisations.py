@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 import torch
-from one_function import Case, Of, check, parametrized, predicted
+from one_function import Case, Of, check, check_refused, parametrized, refusals
 from torch import Tensor, nn
 
 from lipcost.costmodel.tape import Tape
@@ -110,21 +109,19 @@ def test_a_rule_is_what_torch_does(make: Callable[[], nn.Module] | None, case: C
     check(make, case, layout)
 
 
-REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...]]] = {
-    "an LU factorisation of matrices that are not square": (lambda x: torch.linalg.lu(x)[1], (2, 4, 3)),
-    r"torch\.lu_unpack": (lambda x: torch.lu_unpack(*torch.linalg.lu_factor(x))[1], STACK),
-    "from the right, or of the adjoint": (
-        lambda x: torch.linalg.lu_solve(*torch.linalg.lu_factor(x), x, adjoint=True), STACK
-    ),
-    r"torch\.triangular_solve": (lambda x: torch.triangular_solve(x, x)[0], STACK),
-}  # fmt: skip
+REFUSED: dict[str, list[Case]] = {
+    "an LU factorisation of matrices that are not square": [Case(lambda x: torch.linalg.lu(x)[1], (2, 4, 3))],
+    r"torch\.lu_unpack": [Case(lambda x: torch.lu_unpack(*torch.linalg.lu_factor(x))[1], STACK)],
+    "from the right, or of the adjoint": [
+        Case(lambda x: torch.linalg.lu_solve(*torch.linalg.lu_factor(x), x, adjoint=True), STACK)
+    ],
+    r"torch\.triangular_solve": [Case(lambda x: torch.triangular_solve(x, x)[0], STACK)],
+}
 
 
-@pytest.mark.parametrize("message", REFUSED)
-def test_what_has_no_rule_is_refused(message: str) -> None:
-    function, shape = REFUSED[message]
-    with pytest.raises(ValueError, match=message):
-        predicted(Of(function, dtype=torch.float32), shape, "train")
+@refusals(REFUSED)
+def test_what_has_no_rule_is_refused(message: str, case: Case) -> None:
+    check_refused(message, case)
 
 
 def test_textbook_counts() -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 import torch
-from one_function import ROWS, Case, Of, check, parametrized, predicted
+from one_function import ROWS, Case, check, check_refused, parametrized, refusals
 from torch import nn
 from torch.nn import functional as F
-
-from lipcost.costmodel.tape.errors import UnruledFunction
 
 EVERY = "plain cl t step wide"
 WITH_GAPS = "plain t step"
@@ -66,16 +63,16 @@ CASES: dict[str, Case] = {
     "bfloat16": Case(lambda x: x.gather(1, PLACES) * x.index_select(1, PAIR), ROWS, dtype=torch.bfloat16),
 }  # fmt: skip
 
-REFUSED = {
-    "classes": (lambda x: F.one_hot(x.long()), "one_hot without"),
-    "nonzero": (lambda x: x.nonzero(), "nonzero: values decide"),
-    "masked_select": (lambda x: torch.masked_select(x, x > 0), "masked_select: values decide"),
-    "unique": (lambda x: x.unique(), "unique: values decide"),
-    "combinations": (lambda x: torch.combinations(x[0]), "combinations: values decide"),
-    "masked_scatter": (lambda x: x.masked_scatter(x > 0, x), "masked_scatter: values decide"),
-    "products": (lambda x: x.scatter_reduce(1, PLACES, x[:, :2], "prod"), "by products"),
-    "filled": (lambda x: x.index_fill(1, PAIR, x.sum()), "index_fill"),
-    "sparse": (lambda x: F.embedding(PLACES, x, sparse=True), "sparse"),
+REFUSED: dict[str, list[Case]] = {
+    "one_hot without": [Case(lambda x: F.one_hot(x.long()), ROWS)],
+    "nonzero: values decide": [Case(lambda x: x.nonzero(), ROWS)],
+    "masked_select: values decide": [Case(lambda x: torch.masked_select(x, x > 0), ROWS)],
+    "unique: values decide": [Case(lambda x: x.unique(), ROWS)],
+    "combinations: values decide": [Case(lambda x: torch.combinations(x[0]), ROWS)],
+    "masked_scatter: values decide": [Case(lambda x: x.masked_scatter(x > 0, x), ROWS)],
+    "by products": [Case(lambda x: x.scatter_reduce(1, PLACES, x[:, :2], "prod"), ROWS)],
+    "index_fill": [Case(lambda x: x.index_fill(1, PAIR, x.sum()), ROWS)],
+    "sparse": [Case(lambda x: F.embedding(PLACES, x, sparse=True), ROWS)],
 }
 
 
@@ -97,8 +94,6 @@ def test_a_rule_is_what_torch_does(make: Callable[[], nn.Module] | None, case: C
     check(make, case, layout)
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_a_value_decides_is_refused(name: str) -> None:
-    function, why = REFUSED[name]
-    with pytest.raises(UnruledFunction, match=why):
-        predicted(Of(function, dtype=torch.float32), ROWS, "train")
+@refusals(REFUSED)
+def test_what_a_value_decides_is_refused(message: str, case: Case) -> None:
+    check_refused(message, case)

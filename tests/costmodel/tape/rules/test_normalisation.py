@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 import torch
 import torch.nn.functional as F
-from one_function import ROWS, STACK, Case, Of, check, parametrized, predicted
+from one_function import ROWS, STACK, Case, check, check_refused, parametrized, refusals
 from torch import Tensor, nn
 
 VOLUMES = (2, 4, 3, 3, 3)
@@ -230,11 +229,11 @@ OTHERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "weight_norm by a hook": (lambda: _hooked(nn.utils.weight_norm, nn.Linear(6, 5)), ROWS),
 }
 
-REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...], str]] = {
-    "by the number of batches": (nn.BatchNorm2d(4, momentum=None), (3, 4, 6, 6), "value of a tensor"),
-    "one value": (lambda x: F.batch_norm(x, None, None, training=True), (1, 4), "more than one value per channel"),
-    "other axes": (lambda x: F.rms_norm(x, (5,)), ROWS, "the normalised axes"),
-    "other channels": (nn.GroupNorm(3, 6), (3, 3, 4), "normalisation"),
+REFUSED: dict[str, list[Case]] = {
+    "value of a tensor": [Case(nn.BatchNorm2d(4, momentum=None), (3, 4, 6, 6))],
+    "more than one value per channel": [Case(lambda x: F.batch_norm(x, None, None, training=True), (1, 4))],
+    "the normalised axes": [Case(lambda x: F.rms_norm(x, (5,)), ROWS)],
+    "normalisation": [Case(nn.GroupNorm(3, 6), (3, 3, 4))],
 }
 
 
@@ -244,17 +243,11 @@ def _hooked(norm: Callable[..., nn.Module], layer: nn.Module, **how: int | None)
         return norm(layer, **how)
 
 
-@parametrized(CASES, MODULES)
+@parametrized(CASES, MODULES, OTHERS)
 def test_a_rule_is_what_torch_does(make: Callable[[], nn.Module] | None, case: Case, layout: str) -> None:
     check(make, case, layout)
 
 
-@pytest.mark.parametrize(("make", "shape"), OTHERS.values(), ids=OTHERS)
-def test_a_module_is_what_torch_does(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> None:
-    check(make, Case(make, shape), "plain")
-
-
-@pytest.mark.parametrize(("function", "shape", "why"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused(function: Callable[[Tensor], Tensor], shape: tuple[int, ...], why: str) -> None:
-    with pytest.raises(ValueError, match=why):
-        predicted(Of(function, dtype=torch.float32), shape, "train")
+@refusals(REFUSED)
+def test_what_is_refused(message: str, case: Case) -> None:
+    check_refused(message, case)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 import torch
 import torch.nn.functional as F
-from one_function import ROWS, STACK, Case, Of, check, parametrized, predicted
+from one_function import ROWS, STACK, Case, check, check_refused, parametrized, refusals
 from torch import Tensor, nn
 
 SIGNAL, IMAGE, VOLUME, VOLUMES = (4, 6), (4, 6, 6), (2, 4, 4, 4), (2, 3, 4, 4, 4)
@@ -89,25 +88,19 @@ OTHERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     for sides, shape in ((1, STACK), (3, VOLUMES))
 }
 
-REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...], str]] = {
-    "of too many widths": (lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"), ROWS, "a tensor with 2 axes"),
-    "by no mode": (lambda x: F.pad(x, (1, 1), mode="mirror"), ROWS, "no padding mode 'mirror'"),
-    "shuffled": (lambda x: F.pixel_shuffle(x, 3), (3, 4, 6, 6), "channels of pixel_shuffle"),
-    "unshuffled": (lambda x: F.pixel_unshuffle(x, 4), (3, 4, 6, 6), "multiples"),
+REFUSED: dict[str, list[Case]] = {
+    "a tensor with 2 axes": [Case(lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"), ROWS)],
+    "no padding mode 'mirror'": [Case(lambda x: F.pad(x, (1, 1), mode="mirror"), ROWS)],
+    "channels of pixel_shuffle": [Case(lambda x: F.pixel_shuffle(x, 3), (3, 4, 6, 6))],
+    "multiples": [Case(lambda x: F.pixel_unshuffle(x, 4), (3, 4, 6, 6))],
 }
 
 
-@parametrized(CASES, MODULES)
+@parametrized(CASES, MODULES, OTHERS)
 def test_a_rule_is_what_torch_does(make: Callable[[], nn.Module] | None, case: Case, layout: str) -> None:
     check(make, case, layout)
 
 
-@pytest.mark.parametrize(("make", "shape"), OTHERS.values(), ids=OTHERS)
-def test_a_module_is_what_torch_does(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> None:
-    check(make, Case(make, shape), "plain")
-
-
-@pytest.mark.parametrize(("function", "shape", "why"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused(function: Callable[[Tensor], Tensor], shape: tuple[int, ...], why: str) -> None:
-    with pytest.raises(ValueError, match=why):
-        predicted(Of(function, dtype=torch.float32), shape, "train")
+@refusals(REFUSED)
+def test_what_is_refused(message: str, case: Case) -> None:
+    check_refused(message, case)

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 import torch
 import torch.nn.functional as F
-from one_function import STACK, Case, Of, check, parametrized, predicted
+from one_function import STACK, Case, Of, check, check_refused, parametrized, predicted, refusals
 from torch import Tensor, nn
 
 from lipcost.validate import measure_memory
@@ -145,26 +145,20 @@ UNTRACED: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...]]] = {
     "MaxUnpool2d": (lambda x: nn.MaxUnpool2d(2)(*nn.MaxPool2d(2, return_indices=True)(x)), (3, 4, 6, 6)),
 }
 
-REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...], str]] = {
-    "of another rank": (lambda x: F.max_pool2d(x, 2), SIGNAL, "rank 3 or 4"),
-    "too small": (lambda x: F.avg_pool2d(x, 5), VOLUME, "larger image"),
+REFUSED: dict[str, list[Case]] = {
+    "rank 3 or 4": [Case(lambda x: F.max_pool2d(x, 2), SIGNAL)],
+    "larger image": [Case(lambda x: F.avg_pool2d(x, 5), VOLUME)],
 }
 
 
-@parametrized(CASES, MODULES)
+@parametrized(CASES, MODULES, OTHERS)
 def test_a_rule_is_what_torch_does(make: Callable[[], nn.Module] | None, case: Case, layout: str) -> None:
     check(make, case, layout)
 
 
-@pytest.mark.parametrize(("make", "shape"), OTHERS.values(), ids=OTHERS)
-def test_a_module_is_what_torch_does(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> None:
-    check(make, Case(make, shape), "plain")
-
-
-@pytest.mark.parametrize(("function", "shape", "why"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused(function: Callable[[Tensor], Tensor], shape: tuple[int, ...], why: str) -> None:
-    with pytest.raises(ValueError, match=why):
-        predicted(Of(function, dtype=torch.float32), shape, "train")
+@refusals(REFUSED)
+def test_what_is_refused(message: str, case: Case) -> None:
+    check_refused(message, case)
 
 
 @pytest.mark.parametrize("mode", ["train", "inference"])

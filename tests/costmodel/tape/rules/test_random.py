@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 import torch
 import torch.nn.functional as F
-from one_function import STACK, Case, Of, check, parametrized, predicted
+from one_function import STACK, Case, check, check_refused, parametrized, refusals
 from torch import Tensor, nn
 
 SIGNAL, VOLUMES = (4, 6), (2, 3, 4, 4, 4)
@@ -93,23 +92,17 @@ OTHERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "Dropout3d": (nn.Dropout3d, VOLUMES),
 }
 
-REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...], str]] = {
-    "in place": (lambda x: F.dropout1d(2 * x, 0.5, True, True), SIGNAL, "in place of an input without a batch"),
-    "a draw into a graph": (lambda x: (2 * x).uniform_(), SIGNAL, "uniform_"),
+REFUSED: dict[str, list[Case]] = {
+    "in place of an input without a batch": [Case(lambda x: F.dropout1d(2 * x, 0.5, True, True), SIGNAL)],
+    "uniform_": [Case(lambda x: (2 * x).uniform_(), SIGNAL)],
 }
 
 
-@parametrized(CASES, MODULES)
+@parametrized(CASES, MODULES, OTHERS)
 def test_a_rule_is_what_torch_does(make: Callable[[], nn.Module] | None, case: Case, layout: str) -> None:
     check(make, case, layout)
 
 
-@pytest.mark.parametrize(("make", "shape"), OTHERS.values(), ids=OTHERS)
-def test_a_module_is_what_torch_does(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> None:
-    check(make, Case(make, shape), "plain")
-
-
-@pytest.mark.parametrize(("function", "shape", "why"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused(function: Callable[[Tensor], Tensor], shape: tuple[int, ...], why: str) -> None:
-    with pytest.raises(ValueError, match=why):
-        predicted(Of(function, dtype=torch.float32), shape, "train")
+@refusals(REFUSED)
+def test_what_is_refused(message: str, case: Case) -> None:
+    check_refused(message, case)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-import torch
 import torch.nn.functional as F
-from one_function import STACK, Case, Of, check, parametrized, predicted
-from torch import Tensor, nn
+from one_function import STACK, Case, check, check_refused, parametrized, refusals
+from torch import nn
 
 VOLUMES = (2, 3, 4, 4, 4)
 
@@ -54,10 +52,10 @@ CASES: dict[str, Case] = {
     "grid_sample 6": Case(lambda x, g: F.grid_sample(x.detach(), g) * x.sum(), VOLUMES, ((2, 5, 5, 5, 3),)),
 }
 
-REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...], str]] = {
-    "of another rank": (lambda x: F.grid_sample(x, x), STACK, "grid_sample of an input of shape"),
-    "with other coordinates": (lambda x: F.grid_sample(x, x), (3, 4, 6, 6), "coordinates"),
-    "one pixel": (lambda x: F.affine_grid(x, (3, 1, 1, 4)), (3, 2, 3), "a side of one pixel"),
+REFUSED: dict[str, list[Case]] = {
+    "grid_sample of an input of shape": [Case(lambda x: F.grid_sample(x, x), STACK)],
+    "coordinates": [Case(lambda x: F.grid_sample(x, x), (3, 4, 6, 6))],
+    "a side of one pixel": [Case(lambda x: F.affine_grid(x, (3, 1, 1, 4)), (3, 2, 3))],
 }
 
 
@@ -66,7 +64,6 @@ def test_a_rule_is_what_torch_does(make: Callable[[], nn.Module] | None, case: C
     check(make, case, layout)
 
 
-@pytest.mark.parametrize(("function", "shape", "why"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused(function: Callable[[Tensor], Tensor], shape: tuple[int, ...], why: str) -> None:
-    with pytest.raises(ValueError, match=why):
-        predicted(Of(function, dtype=torch.float32), shape, "train")
+@refusals(REFUSED)
+def test_what_is_refused(message: str, case: Case) -> None:
+    check_refused(message, case)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 import torch
 import torch.nn.functional as F
-from one_function import STACK, Case, Of, check, parametrized, predicted
+from one_function import STACK, Case, check, check_refused, parametrized, refusals
 from torch import Tensor, nn
 
 VOLUMES = (2, 3, 4, 4, 4)
@@ -70,24 +69,18 @@ OTHERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "Upsample of volumes": (lambda: nn.Upsample(scale_factor=2, mode="trilinear"), VOLUMES),
 }
 
-REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...], str]] = {
-    "of another rank": (lambda x: F.interpolate(x, 9, mode="bilinear"), STACK, "mode 'bilinear' of a tensor with 3"),
-    "smoothed": (lambda x: F.interpolate(x, 9, antialias=True), (3, 4, 6, 6), "mode 'nearest'"),
-    "to other sides": (lambda x: F.interpolate(x, (9, 9, 9)), (3, 4, 6, 6), "3 sides of an image with 2"),
+REFUSED: dict[str, list[Case]] = {
+    "mode 'bilinear' of a tensor with 3": [Case(lambda x: F.interpolate(x, 9, mode="bilinear"), STACK)],
+    "mode 'nearest'": [Case(lambda x: F.interpolate(x, 9, antialias=True), (3, 4, 6, 6))],
+    "3 sides of an image with 2": [Case(lambda x: F.interpolate(x, (9, 9, 9)), (3, 4, 6, 6))],
 }
 
 
-@parametrized(CASES, MODULES)
+@parametrized(CASES, MODULES, OTHERS)
 def test_a_rule_is_what_torch_does(make: Callable[[], nn.Module] | None, case: Case, layout: str) -> None:
     check(make, case, layout)
 
 
-@pytest.mark.parametrize(("make", "shape"), OTHERS.values(), ids=OTHERS)
-def test_a_module_is_what_torch_does(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> None:
-    check(make, Case(make, shape), "plain")
-
-
-@pytest.mark.parametrize(("function", "shape", "why"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused(function: Callable[[Tensor], Tensor], shape: tuple[int, ...], why: str) -> None:
-    with pytest.raises(ValueError, match=why):
-        predicted(Of(function, dtype=torch.float32), shape, "train")
+@refusals(REFUSED)
+def test_what_is_refused(message: str, case: Case) -> None:
+    check_refused(message, case)
