@@ -17,6 +17,8 @@ from lipcost.costmodel.tape import graph, layout, table
 from lipcost.costmodel.tape.tape import Storage, Tape, pinned
 from lipcost.costmodel.tape.tensor import Tensor
 
+from .events import peak, place_after, place_before, top
+
 
 class Mutant(NamedTuple):
     """A change of one rule.
@@ -116,7 +118,7 @@ def _leave(step: Step, result: Any) -> None:
     results = list(_leaves(result))
     if step.tape is not None:
         if peaks is not None:
-            peaks.append(_peak(step.tape.events[step.start :]))
+            peaks.append(peak(step.tape.events[step.start :]))
         if sites is not None:
             _note_lifetimes(step, results)
         _flush(step)
@@ -145,7 +147,7 @@ def _note_lifetimes(step: Step, results: list[Tensor]) -> None:
     assert step.tape is not None
     events = step.tape.events[step.start :]
     sizes = [sign * storage.nbytes for sign, storage in events]
-    before = _top(sizes)
+    before = top(sizes)
     out = {id(tensor.memory) for tensor in results}
     wide = {id(t.memory) for t in results if sum(size > 1 for size in t.hints) > 1}
     for memory, place, own, itemsize in step.made:
@@ -160,39 +162,17 @@ def _note_lifetimes(step: Step, results: list[Tensor]) -> None:
         if own:
             more = [*sizes]
             more[first] += itemsize
-            if _top(more) != before:
+            if top(more) != before:
                 _note(step, "bytes", place)
-        for kind, at in (("earlier", _before(events, first, last)), ("later", _after(events, last))):
+        for kind, at in (("earlier", place_before(events, first, last)), ("later", place_after(events, last))):
             if at is not None:
                 other = sizes[:last] + sizes[last + 1 :]
                 other.insert(at, -memory.nbytes)
-                if _top(other) != before:
+                if top(other) != before:
                     _note(step, kind, place)
     for place, memories in step.calls:
         if not all(id(memory) in out for memory in memories):
             _note(step, "called again", place)
-
-
-def _before(events: Sequence[tuple[int, Storage]], first: int, last: int) -> int | None:
-    """Where the release at ``last`` stands if it comes before the last allocation, of another tensor, ahead of it."""
-    return next((i for i in range(last - 1, first, -1) if events[i][0] > 0), None)
-
-
-def _after(events: Sequence[tuple[int, Storage]], last: int) -> int | None:
-    """Where it stands if it comes after the next allocation."""
-    return next((i for i in range(last + 1, len(events)) if events[i][0] > 0), None)
-
-
-def _top(sizes: Iterable[int]) -> int:
-    now = best = 0
-    for size in sizes:
-        now += size
-        best = max(best, now)
-    return best
-
-
-def _peak(events: Sequence[tuple[int, Storage]]) -> int:
-    return _top(sign * storage.nbytes for sign, storage in events)
 
 
 def _flush(step: Step | None = None, tape: Tape | None = None) -> None:
@@ -286,7 +266,7 @@ def _releasing(self: Tape, storage: Storage) -> None:
         _late.append((self, storage, step))
     else:
         first = next((i for i in range(len(self.events) - 1, -1, -1) if self.events[i][1] is storage), 0)
-        at = _before(self.events, first, len(self.events))
+        at = place_before(self.events, first, len(self.events))
         self.events.insert(len(self.events) if at is None else at, (-1, storage))
 
 

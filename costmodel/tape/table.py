@@ -25,11 +25,12 @@ Rule = Callable[..., Any]
 Declared = TypeVar("Declared", bound=Rule)
 
 FAMILIES = (
-    "activations", "arithmetic", "arrangement", "attention", "attributes", "autograd", "comparisons",
-    "complex_numbers", "contractions", "convolution", "copies", "cumulative", "decompositions", "distances",
-    "elementary", "extrema", "factories", "factorisations", "foreach", "fourier", "gathering", "indexing",
-    "inplace", "joining", "linalg", "losses", "matrices", "normalisation", "norms", "padding", "pointwise",
-    "pooling", "random", "recurrent", "reductions", "sampling", "strided", "upsampling", "views",
+    "activations", "arithmetic", "arrangement", "attention", "attributes", "autograd", "classification",
+    "comparisons", "complex_numbers", "contractions", "convolution", "copies", "cumulative", "decompositions",
+    "distances", "elementary", "extrema", "factories", "factorisations", "foreach", "fourier", "gathering",
+    "indexing", "inplace", "joining", "linalg", "losses", "matrices", "normalisation", "norms", "padding",
+    "parts", "pointwise", "pooling", "random", "recurrent", "reductions", "sampling", "spectra", "strided",
+    "upsampling", "views",
 )  # fmt: skip
 
 

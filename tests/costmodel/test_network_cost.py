@@ -316,7 +316,8 @@ def test_time_needs_a_device() -> None:
         ({"classes": 129}, r"FirstChannels\(129\) takes \(b, c >= 129, \.\.\.\), got \(2, 128\)"),
         (
             {"s": 48},
-            r"pixel_unshuffle by 2 takes images whose sides are multiples of it, got 3x3 in PixelUnshuffle \(block4_unshuffle\) at .*",
+            r"pixel_unshuffle by 2 takes images whose sides are multiples of it, got 3x3 "
+            r"in PixelUnshuffle \(block4_unshuffle\) at .*",
         ),
         ({"mode": "eval"}, "unknown mode 'eval'; modes: train, inference"),
         ({"optimizer": "lion"}, f"unknown optimizer 'lion'; optimizers: {', '.join(OPTIMIZERS)}"),

@@ -411,6 +411,7 @@ ZERO_MACS = (
     "normal",
     "normal_",
     "not_equal",
+    "numel",
     "numpy_T",
     "one_hot",
     "ones",
@@ -483,6 +484,7 @@ ZERO_MACS = (
     "searchsorted",
     "selu",
     "selu_",
+    "set_",
     "sgn",
     "sigmoid",
     "sigmoid_",
@@ -583,8 +585,6 @@ ZERO_MACS = (
     "zero_",
     "zeros",
     "zeros_like",
-    "set_",
-    "numel",
 )
 
 

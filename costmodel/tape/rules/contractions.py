@@ -21,9 +21,10 @@ from ..tensor import Tensor
 from .copies import clone
 from .kernels import broadcast, promoted
 from .linalg import bmm, dot, inv, matmul, mm
+from .parts import diagonal
 from .pointwise import add, mul
 from .reductions import sum as sum_over
-from .views import conj, diagonal, movedim, permute, reshape, squeeze, unsqueeze, view
+from .views import conj, movedim, permute, reshape, squeeze, unsqueeze, view
 
 
 @rule("torch.einsum", "torch.functional.einsum")

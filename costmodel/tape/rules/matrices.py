@@ -21,8 +21,9 @@ from .factories import filled
 from .factorisations import flops_of, lu_solve, third
 from .joining import cat
 from .kernels import by_columns, moved, pointwise, real_of, reduction, strides_for
+from .parts import diagonal
 from .pointwise import add, eq, log, mul, where
-from .views import adjoint, conj, diagonal, expand, narrowed, transpose, unsqueeze, view
+from .views import adjoint, conj, expand, narrowed, transpose, unsqueeze, view
 
 # Determinants.
 
