@@ -216,7 +216,7 @@ def block_diag(*tensors: Any) -> Tensor:
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     several = _several(tensors)
     common = broadcast(*(each.sizes for each in several))
-    return tuple(expand(each, common) for each in several)
+    return tuple(each if each.sizes == common else expand(each, common) for each in several)
 
 
 def _several(tensors: tuple[Any, ...]) -> list[Tensor]:

@@ -19,7 +19,8 @@ from .copies import clone
 from .elementary import exp, log
 from .factories import filled
 from .formulas import differentiable, expressed
-from .kernels import broadcast, fits, pointwise, strides_for
+from .joining import broadcast_tensors
+from .kernels import fits, pointwise, strides_for
 from .kernels import reduction as reduction_kernel
 from .reductions import mean, sum
 from .views import expand, unsqueeze
@@ -86,7 +87,7 @@ def _elementwise_loss(name: str, shrunk: bool) -> Callable[..., Tensor]:
     """The rule of a loss whose gradient's kernel takes the two in both orders."""
 
     def loss(x: Tensor, target: Tensor, reduction: str) -> Tensor:
-        x, target = _expanded(x, target)
+        x, target = broadcast_tensors(x, target)
         if reduction == "none":
             out = pointwise(name, x, target)
         else:
@@ -106,12 +107,6 @@ def _gradient(grad: Tensor, x: Tensor, target: Tensor, name: str) -> Tensor:
     return _fused_backward(name, grad, x, target)
 
 
-def _expanded(*tensors: Tensor) -> list[Tensor]:
-    """As views of the common shape, as torch.broadcast_tensors makes them of all."""
-    sizes = broadcast(*(x.sizes for x in tensors))
-    return [expand(x, sizes) for x in tensors]
-
-
 _squared, _smooth = (_elementwise_loss(name, shrunk=True) for name in ("mse_loss", "smooth_l1_loss"))
 _huber = _elementwise_loss("huber_loss", shrunk=False)
 
@@ -120,7 +115,7 @@ _huber = _elementwise_loss("huber_loss", shrunk=False)
 def mse_loss(x: Tensor, target: Tensor, *, reduction: str, weight: Tensor | None = None) -> Tensor:
     if weight is None:
         return _squared(x, target, reduction)
-    x, target = _expanded(x, target)
+    x, target = broadcast_tensors(x, target)
     squares = sub(x, target).pow(2)
     weighted = mul(squares, weight)
     if reduction == "mean":
@@ -145,7 +140,7 @@ def smooth_l1_loss(x: Tensor, target: Tensor, *, reduction: str, beta: float = 1
 
 @loss_of("l1_loss")
 def l1_loss(x: Tensor, target: Tensor, *, reduction: str, weight: Tensor | None = None) -> Tensor:
-    x, target = _expanded(x, target)
+    x, target = broadcast_tensors(x, target)
     if weight is not None:
         raise refused("l1_loss with a weight")
     return expressed(lambda x, t: (x - t).abs().by(lambda loss: reduced_by(reduction, loss)), x, target)

@@ -147,7 +147,7 @@ def changed_in_graph(x: Tensor, others: Sequence[Tensor], saved: Sequence[Tensor
         return x
     if x.dtype is not base.dtype or x.conjugated is not base.conjugated:
         raise refused("writing into a view as another type")
-    sizes, strides, of_base = x.sizes, x._strides, base._strides
+    sizes, strides, of_base, wanted = x.sizes, x._strides, base._strides, base.requires_grad
 
     def sliced(saved: Sequence[Tensor | None], g: Tensor) -> list[Tensor | None]:
         tape = g.tape
@@ -159,7 +159,7 @@ def changed_in_graph(x: Tensor, others: Sequence[Tensor], saved: Sequence[Tensor
         found: list[Tensor | None] = list(backward(saved, copy))
         del copy
         first = found[0]
-        if first is None:
+        if first is None or not wanted:
             return [None, *found[1:]]
         tape.kernel("copy_", "pointwise", [part, first, part], flops=0)
         return [result, *found[1:]]

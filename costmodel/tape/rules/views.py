@@ -303,8 +303,9 @@ def expand(x: Tensor, *sizes: Sizes, size: Any = None, implicit: bool = False) -
     for have, target in zip(own, full, strict=True):
         if have != 1:
             fit(have, target, "a tensor to expand")
-    steps = (0,) * leading + x.strides
-    strides = tuple(step if a == b else 0 for step, a, b in zip(steps, own, full, strict=True))
+    strides = tuple(step if a == b else 0 for step, a, b in zip(x.strides, x.sizes, full[leading:], strict=True))
+    for i in reversed(range(leading)):  # a new axis of one entry lies as if more could follow
+        strides = (x.tape.hint(full[i + 1]) * strides[0] if full[i] == 1 and strides else 0, *strides)
     out = x.view_of(full, strides)
     attach([out], [x], [], lambda _, g: [g])
     return out

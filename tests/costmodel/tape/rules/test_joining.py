@@ -41,6 +41,12 @@ CASES: dict[str, Case] = {
     "vsplit": Case(lambda x: x.vsplit([1])[1] * 2, layouts=EVERY),
     "dsplit": Case(lambda x: torch.dsplit(x, (2, 4))[1] * 2),
     "broadcast_tensors": Case(lambda x: torch.mul(*torch.broadcast_tensors(x, x[:1, :, :1])), layouts=EVERY),
+    "broadcast_tensors by an axis of one entry": Case(
+        lambda x, y: torch.broadcast_tensors(x[None], y)[1], (6,), ((6,),)
+    ),
+    "broadcast_tensors of one shape, changed": Case(
+        lambda x: torch.broadcast_tensors(x * 2, x.detach())[0].mul_(x)
+    ),
     "broadcast_tensors of one shape": Case(lambda x: torch.broadcast_tensors(x, 2 * x)[0], layouts=EVERY),
     "broadcast_shapes": Case(lambda x: x[:1].expand(torch.broadcast_shapes(x.shape, (1, 1, 6))) * 2),
     "meshgrid": Case(lambda x: torch.mul(*torch.meshgrid(x[0], x[1], indexing="ij")), ROWS, layouts=EVERY),

@@ -16,6 +16,11 @@ def _doubled_view(x: torch.Tensor) -> torch.Tensor:
     return rows * 3
 
 
+def _changed_part(whole: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+    whole[1].scatter_add_(0, torch.arange(6), by)
+    return whole
+
+
 def _view_of_a_view(x: torch.Tensor) -> torch.Tensor:
     y = x * 2
     part = y[1:, ::2]
@@ -31,6 +36,9 @@ CASES: dict[str, Case] = {
     "repeated": Case(lambda x: x.as_strided((4, 1, 3), (0, 5, 1)) * 2, ROWS, layouts="plain t"),
     "of what overlaps": Case(lambda x: x.as_strided((4, 3), (1, 1)).as_strided((2, 2), (2, 1)) * 2, ROWS),
     "a view of what was written": Case(_doubled_view, ROWS),
+    "a view of what no gradient reaches": Case(
+        lambda x: _changed_part(x.detach() * 2, x[0]), ROWS, layouts="plain t step"
+    ),
     "a view of a view": Case(_view_of_a_view, ROWS, layouts="plain t step"),
 }  # fmt: skip
 

@@ -40,6 +40,8 @@ CASES: dict[str, Case] = {
     "unflatten": Case(lambda x: x.unflatten(1, (2, -1)) * 2, layouts=EVERY),
     "expand": Case(lambda x: x[:, :1].expand(-1, 3, -1, -1) + 1),
     "expand more": Case(lambda x: x.expand(2, 3, 4, 6, 6) * 2, layouts="plain cl t step"),
+    "expand by axes of one entry": Case(lambda x: x.exp().expand(1, 2, 1, 3, 4, 6, 6), layouts="plain cl t step"),
+    "expand a number": Case(lambda x: x.sum().expand(1, 1), ROWS),
     "expand as": Case(lambda x: x[:1].expand_as(x) * x, layouts=EVERY),
     "broadcast_to": Case(lambda x: torch.broadcast_to(x[:, :1], x.shape) * 2),
     "narrow": Case(lambda x: x.narrow(1, 1, 2) * torch.narrow(x, 1, -2, 2), layouts=EVERY),
